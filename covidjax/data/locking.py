@@ -1,0 +1,88 @@
+"""Files that several processes make and share: advisory locks and temporary names.
+
+Every file is written under a temporary name in its own folder and renamed when complete, so that
+a reader sees all of it or none. The lock only saves work (the second process waits for the first
+one's result); where a file system knows no locks, both build and the later rename wins, which is
+right too because the contents are the same.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows
+    fcntl = None  # type: ignore[assignment]
+
+STALE_SECONDS = 24 * 3600.0  # for temporary files of other machines, whose owner we cannot ask
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, waiting_for: str) -> Iterator[None]:
+    """Holds the lock file `path`, which the kernel releases when its owner ends, however it ends.
+
+    Args:
+      path: the lock file; made where missing and left in place, empty.
+      waiting_for: what another process is making, for the line printed to stderr on waiting.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        if _lock(file) is False:
+            print(f"Waiting for another process that makes {waiting_for}.", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def temporary(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file beside `path` and renames it to `path` when the block succeeds.
+
+    When the block fails the temporary file is removed. Files that a killed process left behind are
+    removed on the way in; those of a living one are not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale(path)
+    name = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}.tmp"
+    unfinished = path.with_name(name)
+    try:
+        with unfinished.open("wb") as file:
+            _lock(file)  # says to others, for as long as we live, that the file has an owner
+            yield file
+            file.flush()
+            unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale(path: Path) -> None:
+    """Removes the temporary files for `path` whose owner is gone."""
+    for file_path in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
+            ours = file_path.name.startswith(f".{path.name}.{socket.gethostname()}.")
+            age = time.time() - file_path.stat().st_mtime
+            if not ours and age < STALE_SECONDS:
+                continue
+            with file_path.open("ab") as file:
+                if _lock(file):
+                    file_path.unlink()
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """True: locked. False: another process holds it. None: no locks on this file system."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

@@ -1,0 +1,199 @@
+"""Where the images come from: a prepared dataset, Kaggle's archive, a download, or the phantom.
+
+`resolve` turns the data part of a config into the folder of a prepared dataset, and prepares it
+where that has not been done. What it makes on the way lies under `cache_root()`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tfds_coronahack
+from covidjax.data import locking
+from tfds_coronahack import phantom as phantom_archive
+
+SOURCES = ("auto", "coronahack", "phantom")
+KAGGLE_PAGE = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
+PHANTOM_DEFAULTS: dict[str, Any] = {"images": 500, "seed": 0, "size": 128, "shortcuts": ()}
+DOWNLOADED = "kaggle"  # the folder below cache_root() of what was downloaded and its dataset
+
+
+class SourceError(FileNotFoundError):
+    """There are no data where they were looked for; the message says what to put where."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset.
+
+    Attributes:
+      path: its versioned folder.
+      kind: "coronahack" or "phantom", as the build report says.
+      fingerprint: hash over names, bytes and labels of all images, hex.
+      report: the build report.
+    """
+
+    path: Path
+    kind: str
+    fingerprint: str
+    report: dict[str, Any]
+
+
+def cache_root() -> Path:
+    """The folder for everything that can be made again: $COVIDJAX_CACHE or ~/.cache/covidjax."""
+    if root := os.environ.get("COVIDJAX_CACHE"):
+        return Path(root).expanduser().absolute()
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+    return base / "covidjax"
+
+
+def default_data_dir() -> Path:
+    """TFDS's folder for prepared datasets: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def resolve(
+    source: str,
+    data_dir: str,
+    archive: str,
+    phantom: Mapping[str, Any] | None = None,
+    *,
+    progress: bool = True,
+) -> Prepared:
+    """Finds or makes the prepared dataset that a config asks for.
+
+    Args:
+      source: "coronahack": the dataset prepared in `data_dir`; else made of `archive`; else made
+        of a download from Kaggle. "phantom": synthetic radiographs. "auto": "coronahack" without
+        the download, else "phantom".
+      data_dir: TFDS data folder. "": looks in TFDS's own default, prepares below `cache_root()`.
+      archive: Kaggle's zip, or the folder it was unpacked to; "" for none.
+      phantom: images, seed, size and shortcuts of the phantom, where they differ from
+        `PHANTOM_DEFAULTS`.
+      progress: show the builder's progress bars and its report where something is prepared.
+
+    Returns:
+      The prepared dataset. Its kind comes from the build report, so a phantom's archive given as
+      `archive` is still a phantom.
+
+    Raises:
+      SourceError: no data (says what to put where), `archive` does not exist, or what is to be
+        prepared cannot be written.
+      ValueError: an unknown source or phantom parameter, or `archive` given for a phantom.
+      tfds_coronahack.ArchiveError: the archive is not the one that is expected.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"data.source must be one of {', '.join(SOURCES)}, got {source!r}")
+    if source == "phantom" and archive:
+        raise ValueError(
+            f"data.source=phantom makes its own images, but data.archive={archive} was given; "
+            "leave one of the two out"
+        )
+    try:
+        found = None if source == "phantom" else _find(data_dir, archive, progress)
+        if found is None and source == "coronahack":
+            found = _download(data_dir, progress)
+        return _load(found or _phantom(phantom or {}, progress))
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(
+            f"cannot read or write the data: {error}\n"
+            f"What is prepared goes to data.data_dir, or to {cache_root()} (or COVIDJAX_CACHE)."
+        ) from error
+
+
+def phantom_banner() -> str:
+    """The text to print before a run on the phantom."""
+    lines = [
+        "PHANTOM - THESE ARE NOT PATIENTS",
+        "",
+        "Every image of this run is synthetic. Its scores, figures and reports",
+        "show that the program works. For patients they mean NOTHING.",
+        "",
+        "To use the real CoronaHack archive, one of:",
+        "  --config.data.archive=FILE       the zip from Kaggle, or the unpacked folder",
+        "  --config.data.data_dir=FOLDER    a dataset prepared by tfds_coronahack",
+        "  --config.data.source=coronahack  downloads it from Kaggle (1.2 GB)",
+        KAGGLE_PAGE,
+    ]
+    width = max(map(len, lines))
+    edge = "#" * (width + 8)
+    return "\n".join([edge, edge, *(f"##  {line:<{width}}  ##" for line in lines), edge, edge])
+
+
+def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
+    """The prepared real dataset, without a download; None where there is none to be had."""
+    if archive:
+        path = Path(archive).expanduser()
+        if not path.exists():
+            # What was prepared in data_dir serves without its archive.
+            if data_dir and (found := tfds_coronahack.prepared_dir(Path(data_dir).expanduser())):
+                return found
+            raise SourceError(
+                f"data.archive={archive}: there is no such file or folder.\n" + _instructions()
+            )
+        key = tfds_coronahack.archive_key(path)
+        folder = Path(data_dir).expanduser() if data_dir else cache_root() / "prepared" / key
+        return tfds_coronahack.prepare(path, folder, progress=progress)
+    if data_dir:
+        return tfds_coronahack.prepared_dir(Path(data_dir).expanduser())
+    for folder in (default_data_dir(), cache_root() / DOWNLOADED / "prepared"):
+        if (found := tfds_coronahack.prepared_dir(folder)) is not None:
+            return found
+    return None
+
+
+def _download(data_dir: str, progress: bool) -> Path:
+    """Downloads the archive from Kaggle and prepares it. Raises SourceError where that fails."""
+    home = cache_root() / DOWNLOADED
+    try:
+        archive = tfds_coronahack.download(home / "archive", progress=progress)
+    except tfds_coronahack.DownloadError as error:
+        where = f"data.data_dir={data_dir}" if data_dir else str(default_data_dir())
+        reason = str(error).split("\n")[0]  # the rest is instructions for the builder alone
+        raise SourceError(
+            f"No CoronaHack data: none prepared in {where}, and no data.archive given.\n"
+            f"{reason}\n{_instructions()}"
+        ) from error
+    folder = Path(data_dir).expanduser() if data_dir else home / "prepared"
+    return tfds_coronahack.prepare(archive, folder, progress=progress)
+
+
+def _instructions() -> str:
+    return (
+        f"Get the archive (1.2 GB, free account) at {KAGGLE_PAGE}\nand give one of:\n"
+        "  --config.data.archive=FILE       the zip as downloaded, or the unpacked folder\n"
+        "  --config.data.data_dir=FOLDER    where `python -m tfds_coronahack` prepared it\n"
+        "  --config.data.source=coronahack  downloads it; where Kaggle asks for a key, put it in\n"
+        "                                   KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json"
+    )
+
+
+def _phantom(parameters: Mapping[str, Any], progress: bool) -> Path:
+    """The phantom with these parameters, made once and kept below cache_root()."""
+    if unknown := sorted(set(parameters) - set(PHANTOM_DEFAULTS)):
+        raise ValueError(
+            f"the phantom has no parameter {', '.join(unknown)}; "
+            f"it has {', '.join(PHANTOM_DEFAULTS)}"
+        )
+    settings = {**PHANTOM_DEFAULTS, **parameters}
+    settings["shortcuts"] = sorted(settings["shortcuts"])
+    text = json.dumps([phantom_archive.VERSION, settings], sort_keys=True)
+    home = cache_root() / "phantom" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    with locking.exclusive(home / "lock", "the phantom"):
+        if (found := tfds_coronahack.prepared_dir(home)) is not None:
+            return found
+        archive = phantom_archive.write_archive(home / "archive.zip", **settings)
+        return tfds_coronahack.prepare(archive, home, progress=progress)
+
+
+def _load(path: Path) -> Prepared:
+    report = tfds_coronahack.read_report(path)
+    kind = "phantom" if report["phantom"] else "coronahack"
+    return Prepared(path, kind, report["fingerprint"], report)

@@ -1,0 +1,50 @@
+"""Files that several processes share: whole or not there, and no litter."""
+
+import os
+import time
+
+import pytest
+
+from covidjax.data import locking
+
+
+def test_the_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "folder" / "file"
+    with locking.temporary(path) as file:
+        file.write(b"abc")
+        assert not path.exists()
+    assert path.read_bytes() == b"abc" and os.listdir(path.parent) == ["file"]
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), locking.temporary(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_leftovers_go_but_not_those_of_a_living_owner_or_of_another_machine(tmp_path):
+    path = tmp_path / "file"
+    here = locking.socket.gethostname()
+    left = tmp_path / f".file.{here}.123.abc.tmp"
+    fresh = tmp_path / ".file.another-machine.123.abc.tmp"
+    old = tmp_path / ".file.another-machine.124.abc.tmp"
+    unrelated = tmp_path / f".file2.{here}.123.abc.tmp"
+    for name in (left, fresh, old, unrelated):
+        name.write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    with locking.temporary(path):
+        living = [name for name in tmp_path.iterdir() if str(os.getpid()) in name.name]
+        locking.remove_stale(path)
+        assert len(living) == 1 and living[0].exists()
+    assert set(tmp_path.iterdir()) == {path, fresh, unrelated}
+
+
+def test_a_lock_is_free_again_after_a_failure(tmp_path, capsys):
+    for _ in range(2):
+        with pytest.raises(ValueError), locking.exclusive(tmp_path / "lock", "it"):
+            raise ValueError
+    assert capsys.readouterr().err == ""

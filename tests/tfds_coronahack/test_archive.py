@@ -1,0 +1,108 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tfds_coronahack.archive import ArchiveError, EntryError, archive_key, locate, open_archive
+
+METADATA = "Chest_xray_Corona_Metadata.csv"
+NAME = ("train", "IM-0115-0001.jpeg")
+
+
+@pytest.mark.parametrize(
+    "root", ["Coronahack-Chest-XRay-Dataset", "Coronahack-Chest-XRay-Dataset/" * 2, ""]
+)
+def test_doubled_single_and_no_inner_folder_are_read_from_zip_and_folder(
+    make_zip, make_folder, root
+):
+    for path in (make_zip(root=root.strip("/") or "."), make_folder(root=root or ".")):
+        with open_archive(path) as archive:
+            assert len(archive.images) == 7
+            assert archive.read(archive.images[NAME]).startswith(b"\xff\xd8")
+
+
+def test_zip_is_found_in_the_folder_it_was_downloaded_to(make_zip):
+    path = make_zip("coronahack-chest-xraydataset.zip")
+    (path.parent / "notes.zip").write_bytes(b"no zip at all")
+    assert locate(path.parent) == path
+
+
+def test_archive_unpacked_into_a_folder_of_a_folder_is_found(make_folder):
+    path = make_folder("a/b")
+    assert locate(path.parent.parent) == path
+
+
+def test_two_archives_in_one_folder_are_refused_by_name(make_zip):
+    make_zip("one.zip")
+    path = make_zip("two.zip")
+    with pytest.raises(ArchiveError, match=r"one\.zip, two\.zip"):
+        locate(path.parent)
+
+
+@pytest.mark.parametrize("name", ["../evil.jpeg", "/etc/evil.jpeg", "a/../../evil", "C:/evil", ""])
+def test_names_that_leave_the_zip_are_refused(make_zip, name):
+    path = make_zip(changes={name or "..\\evil": b"x"})
+    with pytest.raises(ArchiveError, match="points out of the archive"), open_archive(path):
+        pass
+
+
+def test_missing_path_wrong_file_and_wrong_folder_say_what_was_looked_for(tmp_path: Path):
+    with pytest.raises(ArchiveError, match="neither a zip file nor a folder"):
+        locate(tmp_path / "nowhere.zip")
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ArchiveError, match="cut off"):
+        locate(tmp_path / "cut.zip")
+    with pytest.raises(ArchiveError, match=METADATA):
+        locate(tmp_path)
+
+
+def test_zip_without_metadata_or_without_images_is_refused(make_zip, tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("cats/cat.jpg", b"x")
+    with pytest.raises(ArchiveError, match=METADATA), open_archive(tmp_path / "other.zip"):
+        pass
+    path = make_zip(root="pictures", changes={})
+    with zipfile.ZipFile(path) as file:
+        data = file.read(METADATA)
+    with zipfile.ZipFile(tmp_path / "rows_only.zip", "w") as file:
+        file.writestr(METADATA, data)
+    with pytest.raises(ArchiveError, match="not one image"), open_archive(file.filename):
+        pass
+
+
+def test_entry_with_a_wrong_checksum_is_an_entry_error(make_zip):
+    path = make_zip()
+    with open_archive(path) as archive:
+        entry = archive.images[NAME]
+        good = archive.read(entry)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(good[100:110], bytes(10), 1))
+    with open_archive(path) as archive, pytest.raises(EntryError, match="CRC"):
+        archive.read(entry)
+
+
+def test_desktop_clutter_is_neither_read_nor_counted(make_zip):
+    clutter = {"__MACOSX/train/._IM-0115-0001.jpeg": b"x", "a/train/.DS_Store": b"x"}
+    with open_archive(make_zip(changes=clutter)) as archive:
+        assert archive.other_files == ()
+        assert len(archive.images) == 7
+
+
+def test_key_of_a_zip_follows_content_not_name_or_place(make_zip, tmp_path: Path):
+    path = make_zip()
+    copy = tmp_path / "elsewhere.zip"
+    shutil.copy(path, copy)
+    assert archive_key(path) == archive_key(copy)
+    assert len(archive_key(path)) == 16
+    int(archive_key(path), 16)
+    changed = make_zip("changed.zip", changes={"extra.txt": b"1"})
+    assert archive_key(changed) != archive_key(path)
+
+
+def test_key_of_a_folder_changes_with_a_file(make_folder):
+    path = make_folder()
+    before = archive_key(path)
+    assert archive_key(path) == before
+    (path / "extra.txt").write_text("1")
+    assert archive_key(path) != before

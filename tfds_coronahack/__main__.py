@@ -1,0 +1,59 @@
+"""Builds the CoronaHack dataset: `python -m tfds_coronahack --archive=PATH [--data_dir=DIR]`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfds_coronahack.archive import ArchiveError
+from tfds_coronahack.kaggle import download
+from tfds_coronahack.preparation import prepare, prepared_dir
+from tfds_coronahack.report import format_report, read_report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line, builds, prints the report. Returns the exit status: 0, or 2."""
+    args = _parser().parse_args(arguments)
+    data_dir = args.data_dir.expanduser()
+    try:
+        archive = args.archive or download(data_dir / "downloads" / "kaggle")
+        before = prepared_dir(data_dir)
+        prepared = prepare(archive, data_dir)
+        if before:  # a build prints its report itself
+            print(format_report(read_report(prepared)))
+    except ArchiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{'already prepared' if before else 'prepared'} in {prepared}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    default_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    parser = argparse.ArgumentParser(
+        prog="python -m tfds_coronahack",
+        description="Builds the CoronaHack chest X-ray dataset as array_record, without "
+        "TensorFlow. What is odd in the archive is listed and written to build_report.json.",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--archive", type=Path, metavar="PATH", help="Kaggle's zip, or the folder it unpacks to"
+    )
+    source.add_argument(
+        "--download",
+        action="store_true",
+        help="download the archive from Kaggle (about 1.2 GB) to DATA_DIR/downloads/kaggle",
+    )
+    parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path(default_dir),
+        metavar="DIR",
+        help=f"where the data go (default: {default_dir}; TFDS_DATA_DIR changes it)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

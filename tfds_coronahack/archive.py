@@ -1,0 +1,238 @@
+"""Read access to the Kaggle archive, a zip or an unpacked folder, without unpacking anything."""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+METADATA = "Chest_xray_Corona_Metadata.csv"
+SUMMARY = "Chest_xray_Corona_dataset_Summary.csv"
+PHANTOM_MARKER = "PHANTOM.json"
+KAGGLE_PAGE = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
+
+# The largest image of the original is under 10 MB; more is a broken or a hostile entry.
+_MAX_ENTRY_BYTES = 256 * 2**20
+_MAX_DEPTH = 3  # how deep below a given folder the metadata is looked for
+_SPLIT_FOLDERS = ("train", "test")
+
+
+class ArchiveError(ValueError):
+    """The archive, or what was prepared from it, cannot be used; the message says what to do."""
+
+
+class EntryError(ValueError):
+    """One entry of the archive cannot be read (broken, too large, compressed in an odd way)."""
+
+
+class _Reader(Protocol):
+    def names(self) -> list[str]: ...
+    def read(self, name: str) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class _ZipReader:
+    file: zipfile.ZipFile
+
+    def names(self) -> list[str]:
+        return [i.filename for i in self.file.infolist() if not i.is_dir()]
+
+    def read(self, name: str) -> bytes:
+        info = self.file.getinfo(name)
+        if info.file_size > _MAX_ENTRY_BYTES:
+            raise EntryError(f"{info.file_size:,} bytes, more than {_MAX_ENTRY_BYTES:,}")
+        try:
+            return self.file.read(info)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            raise EntryError(f"broken in the zip: {error}") from error
+        except RuntimeError as error:  # what zipfile raises for an encrypted entry
+            raise EntryError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class _FolderReader:
+    root: Path
+
+    def names(self) -> list[str]:
+        return list(_relative_files(self.root))
+
+    def read(self, name: str) -> bytes:
+        path = self.root / name
+        try:
+            if path.stat().st_size > _MAX_ENTRY_BYTES:
+                raise EntryError(f"{path.stat().st_size:,} bytes, more than {_MAX_ENTRY_BYTES:,}")
+            return path.read_bytes()
+        except OSError as error:
+            raise EntryError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An opened archive. `images` maps (split folder, file name) to the entry that holds it."""
+
+    name: str
+    reader: _Reader
+    metadata: str
+    images: dict[tuple[str, str], str]
+    other_files: tuple[str, ...]
+    marker: str | None
+
+    def read(self, entry: str) -> bytes:
+        """The bytes of an entry; EntryError where it cannot be read. Safe to call from threads."""
+        return self.reader.read(entry)
+
+
+def locate(path: Path | str) -> Path:
+    """The archive at `path`: the zip, the folder that holds the metadata, or the one zip therein.
+
+    `path` is a zip of any name, an unpacked archive (the metadata up to three folders down), or
+    a folder with the downloaded zip in it, such as the `--manual_dir` of `tfds build`.
+
+    Raises ArchiveError where there is none or more than one.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        if not zipfile.is_zipfile(path):
+            raise ArchiveError(f"{path} is not a zip file, or was cut off while it was downloaded.")
+        return path
+    if not path.is_dir():
+        raise ArchiveError(
+            f"No archive at {path}: neither a zip file nor a folder.\n"
+            f"Download it from {KAGGLE_PAGE}\n"
+            "and give the path of the zip or of the folder it unpacks to."
+        )
+    pattern = METADATA
+    for _ in range(_MAX_DEPTH + 1):
+        found = sorted(p for p in path.glob(pattern) if "__MACOSX" not in p.parts)
+        if len(found) == 1:
+            return found[0].parent
+        if found:
+            raise ArchiveError(f"More than one archive in {path}: " + ", ".join(map(str, found)))
+        pattern = f"*/{pattern}"
+    zips = [p for p in sorted(path.glob("*.zip")) if _zip_has_metadata(p)]
+    if len(zips) == 1:
+        return zips[0]
+    if zips:
+        names = ", ".join(p.name for p in zips)
+        raise ArchiveError(f"More than one archive in {path}: {names}. Give the path of one.")
+    raise ArchiveError(
+        f"No CoronaHack archive in {path}: looked for {METADATA} in it, up to {_MAX_DEPTH} folders "
+        f"down, and inside the zip files in it.\nDownload the archive from {KAGGLE_PAGE}."
+    )
+
+
+@contextmanager
+def open_archive(path: Path | str) -> Iterator[Archive]:
+    """Opens the archive that `locate` finds at `path`.
+
+    Raises ArchiveError where the metadata is missing, a name in the zip leaves the zip, or no
+    image is there at all.
+    """
+    path = locate(path)
+    if path.is_dir():
+        yield _index(path.resolve().name, _FolderReader(path))
+        return
+    try:
+        file = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
+    with file:
+        yield _index(path.name, _ZipReader(file))
+
+
+def archive_key(archive: Path | str) -> str:
+    """16 hex digits that tell archives apart, without reading the images.
+
+    Of a zip: its names, sizes and checksums; a copied or renamed zip keeps its key. Of a folder:
+    its names, sizes and modification times.
+    """
+    path = locate(archive)
+    if path.is_dir():
+        stats = ((name, (path / name).stat()) for name in sorted(_relative_files(path)))
+        lines = [f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}" for name, stat in stats]
+    else:
+        try:
+            with zipfile.ZipFile(path) as file:
+                infos = sorted(file.infolist(), key=lambda info: info.filename)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
+        lines = [f"{i.filename}\t{i.file_size}\t{i.CRC:08x}" for i in infos]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _index(name: str, reader: _Reader) -> Archive:
+    names = sorted(n for n in reader.names() if not _is_clutter(n))
+    for entry in names:
+        _check_inside(name, entry)
+    metadata = [n for n in names if PurePosixPath(n).name == METADATA]
+    if not metadata:
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise ArchiveError(
+            f"{name} is not the CoronaHack archive: no {METADATA} among its {len(names)} files "
+            f"({listed or 'none'}).\nDownload the archive from {KAGGLE_PAGE}."
+        )
+    # Kaggle's folder is doubled or single; where both are there the shallowest file counts.
+    by_depth = sorted(names, key=lambda n: (n.count("/"), n))
+    metadata_entry = min(metadata, key=lambda n: (n.count("/"), n))
+    root = str(PurePosixPath(metadata_entry).parent)
+    images: dict[tuple[str, str], str] = {}
+    for entry in by_depth:
+        parts = PurePosixPath(entry).parts
+        if len(parts) >= 2 and parts[-2].lower() in _SPLIT_FOLDERS:
+            images.setdefault((parts[-2].lower(), parts[-1]), entry)
+    if not images:
+        raise ArchiveError(
+            f"{name} has {METADATA} but not one image: looked for files in folders named train and "
+            f"test among its {len(names)} files.\nUnpack or download the whole archive again."
+        )
+    used = {*images.values(), metadata_entry}
+    marker = PHANTOM_MARKER if root == "." else f"{root}/{PHANTOM_MARKER}"
+    expected = {METADATA, SUMMARY, PHANTOM_MARKER}
+    others = (n for n in names if n not in used and PurePosixPath(n).name not in expected)
+    return Archive(
+        name=name,
+        reader=reader,
+        metadata=metadata_entry,
+        images=images,
+        other_files=tuple(others),
+        marker=marker if marker in set(names) else None,
+    )
+
+
+def _check_inside(archive: str, entry: str) -> None:
+    """Refuses names that would leave the folder they are unpacked to (zip slip)."""
+    path = PurePosixPath(entry.replace("\\", "/"))
+    drive = len(entry) > 1 and entry[1] == ":"
+    if path.is_absolute() or ".." in path.parts or drive or "\0" in entry:
+        raise ArchiveError(
+            f"{archive} is refused: its entry {entry!r} points out of the archive. "
+            f"Kaggle's archive has no such names; download it again from {KAGGLE_PAGE}."
+        )
+
+
+def _is_clutter(name: str) -> bool:
+    """What desktops leave behind: resource forks, folder views, thumbnails."""
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "__MACOSX":
+        return True
+    return parts[-1].startswith("._") or parts[-1] in {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+def _relative_files(root: Path) -> Iterator[str]:
+    """Paths of all files below `root`, relative to it, with forward slashes."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
+        for file in files:
+            yield Path(folder, file).relative_to(root).as_posix()
+
+
+def _zip_has_metadata(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(PurePosixPath(n).name == METADATA for n in file.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False

@@ -1,0 +1,35 @@
+"""One build at a time in a data folder, and none that was killed left lying about."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: the rename at the end of a build still keeps it whole
+    fcntl = None  # type: ignore[assignment]
+
+_LOCK = ".build.lock"
+_INCOMPLETE = "incomplete.*"  # TFDS's name for a folder that is being built
+
+
+@contextmanager
+def build_lock(dataset_dir: Path) -> Iterator[None]:
+    """Holds the lock of `DATA_DIR/coronahack`, and first clears what killed builds left there.
+
+    Waits while another process builds. The system frees the lock of a process that dies, so that
+    what lies there under the lock belongs to nobody.
+    """
+    dataset_dir.mkdir(parents=True, exist_ok=True)
+    with (dataset_dir / _LOCK).open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another build in {dataset_dir}", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            for left in dataset_dir.glob(_INCOMPLETE):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
