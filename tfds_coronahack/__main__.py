@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepared = prepare(archive, data_dir)
         if before:  # a build prints its report itself
             print(format_report(read_report(prepared)))
-    except ArchiveError as error:
+    except (ArchiveError, OSError) as error:  # OSError: no space, no permission
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"\n{'already prepared' if before else 'prepared'} in {prepared}")

@@ -148,11 +148,13 @@ def archive_key(archive: Path | str) -> str:
     """16 hex digits that tell archives apart, without reading the images.
 
     Of a zip: its names, sizes and checksums; a copied or renamed zip keeps its key. Of a folder:
-    its names, sizes and modification times.
+    names, sizes and modification times of the metadata and of what lies in train and test folders
+    (prepared data may lie in the same folder without changing the key).
     """
     path = locate(archive)
     if path.is_dir():
-        stats = ((name, (path / name).stat()) for name in sorted(_relative_files(path)))
+        names = sorted(n for n in _relative_files(path) if _belongs(n) and not _is_clutter(n))
+        stats = ((name, (path / name).stat()) for name in names)
         lines = [f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}" for name, stat in stats]
     else:
         try:
@@ -191,8 +193,8 @@ def _index(name: str, reader: _Reader) -> Archive:
         )
     used = {*images.values(), metadata_entry}
     marker = PHANTOM_MARKER if root == "." else f"{root}/{PHANTOM_MARKER}"
-    expected = {METADATA, SUMMARY, PHANTOM_MARKER}
-    others = (n for n in names if n not in used and PurePosixPath(n).name not in expected)
+    known = {METADATA, SUMMARY, PHANTOM_MARKER}
+    others = (n for n in names if n not in used and PurePosixPath(n).name not in known)
     return Archive(
         name=name,
         reader=reader,
@@ -212,6 +214,12 @@ def _check_inside(archive: str, entry: str) -> None:
             f"{archive} is refused: its entry {entry!r} points out of the archive. "
             f"Kaggle's archive has no such names; download it again from {KAGGLE_PAGE}."
         )
+
+
+def _belongs(name: str) -> bool:
+    path = PurePosixPath(name)
+    own = path.name in (METADATA, SUMMARY, PHANTOM_MARKER)
+    return own or path.parent.name.lower() in _SPLIT_FOLDERS
 
 
 def _is_clutter(name: str) -> bool:

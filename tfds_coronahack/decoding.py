@@ -20,8 +20,6 @@ _DECODER_ERRORS = (
     EOFError,
     IndexError,
     TypeError,
-    KeyError,
-    AttributeError,
     OverflowError,
     NotImplementedError,
     struct.error,
@@ -71,7 +69,7 @@ def decode_with_facts(
             if image.getexif().get(_ORIENTATION, 1) != 1:
                 gray = np.asarray(ImageOps.exif_transpose(_with_exif(gray, image)))
     except _DECODER_ERRORS as error:
-        reason = str(error).split("\n")[0].replace(str(io.BytesIO), "") or type(error).__name__
+        reason = str(error).split("\n")[0] or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "not an image of a known format"
         raise UnreadableImageError(reason) from error
@@ -87,11 +85,11 @@ def _to_gray(image: Image.Image) -> NDArray[np.uint8]:
         raise UnreadableImageError(
             f"mode {image.mode}: 32-bit gray levels do not say which of them is white"
         )
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, rgba)
-    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "P", "RGBA", "RGBX"):
+    if image.mode in ("CMYK", "YCbCr", "HSV", "P", "RGBA", "RGBX"):
         image = image.convert("RGB")
     return np.array(image.convert("L"))
 

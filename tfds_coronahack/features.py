@@ -1,4 +1,4 @@
-"""The image feature: encoded bytes as they are, 8-bit grayscale on reading."""
+"""Features of our own: images read as 8-bit grayscale, and 64-bit hashes."""
 
 from typing import Any
 
@@ -27,3 +27,36 @@ class GrayImage(tfds.features.Image):
         image = tf.numpy_function(self.decode_example_np, [example], tf.uint8, stateful=False)
         image.set_shape((None, None, 1))
         return image
+
+
+class Hash64(tfds.features.FeatureConnector):
+    """An unsigned 64-bit integer, stored as the signed one of the same bits.
+
+    TFDS stores its own uint64 the same way, but its reader without TensorFlow then refuses the
+    half of them that is negative, unless NumPy and protobuf are of certain versions.
+    """
+
+    def get_tensor_info(self) -> tfds.features.TensorInfo:
+        return tfds.features.TensorInfo(shape=(), dtype=np.uint64)
+
+    def get_serialized_info(self) -> tfds.features.TensorInfo:
+        return tfds.features.TensorInfo(shape=(), dtype=np.int64)
+
+    def encode_example(self, example_data: int) -> np.int64:
+        """`example_data` is 0 to 2**64 - 1."""
+        return np.uint64(example_data).astype(np.int64)
+
+    def decode_example_np(self, example_data: int) -> np.uint64:
+        return np.int64(example_data).astype(np.uint64)
+
+    def decode_example(self, tfexample_data: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.bitcast(tfexample_data, tf.uint64)
+
+    @classmethod
+    def from_json_content(cls, value: dict[str, Any]) -> "Hash64":
+        return cls(**value)
+
+    def to_json_content(self) -> dict[str, Any]:
+        return {}

@@ -4,7 +4,7 @@
 
 makes a zip (or, where the name has no `.zip`, a folder) that the builder reads like the real one.
 It serves to try the whole chain where the real images are not at hand, and to test an audit: with
-no shortcut planted, size, mode, frame, marker and mean gray of a film are drawn without a look at
+no shortcut planted, size, mode, frame, marker and exposure of a film are drawn without a look at
 the diagnosis; a planted shortcut ties one of them to it.
 
 Where it departs from the original on purpose: COVID-19 has 8 % of the films instead of 1 % (enough
@@ -39,7 +39,8 @@ from tfds_coronahack.phantom_plan import Row, metadata_csv, plan, summary_csv
 VERSION = 1  # goes up when the same parameters give other images
 SHORTCUTS = ("letter", "size", "border", "brightness")
 MARKER = "PHANTOM.json"
-FEWEST, SMALLEST, LARGEST = 12, 48, 1024
+FEWEST, MOST = 12, 10_000  # images; more would run out of film numbers
+SMALLEST, LARGEST = 48, 1024  # pixels
 
 # A planted shortcut says the truth about "sick or not" this often.
 _FAITHFUL = 0.95
@@ -73,11 +74,12 @@ def make_image(row: Row, seed: int, size: int, shortcuts: Sequence[str] = ()) ->
     if "border" in shortcuts:
         film = replace(film, frame=0.05 if shown["border"] else 0.0)
     if "brightness" in shortcuts:
-        film = replace(film, target=film.target + (24 if shown["brightness"] else -24))
-    side = round(1.7 * size)
+        film = replace(film, target=film.target + (34 if shown["brightness"] else -34))
+    side = round(1.5 * size)
     solid, air, vessels, lungs = draw_chest(anatomy, posture, side)
-    left = 1 - lost_air(row.cause, disease, side, lungs)
-    gray = expose(solid + left * (vessels - air), film, rng)
+    lost = lost_air(row.cause, disease, side, lungs)
+    lung = vessels - air
+    gray = expose(solid + (1 - lost) * lung, solid + (1 - lost / 2) * lung, film, rng)
     pixels = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR) if rgb else gray
     ending = row.name[row.name.rindex(".") :]
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending == ".jpeg" else []
@@ -110,13 +112,13 @@ def _check(destination: Path, images: int, seed: int, size: int, shortcuts: Sequ
             near = difflib.get_close_matches(name, SHORTCUTS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise PhantomError(f"unknown shortcut {name!r}: {', '.join(SHORTCUTS)}{hint}")
-    if images < FEWEST:
-        raise PhantomError(f"images={images}: a phantom archive needs at least {FEWEST}")
+    if not FEWEST <= images <= MOST:
+        raise PhantomError(f"images={images}: must lie in {FEWEST} to {MOST}")
     if seed < 0:
         raise PhantomError(f"seed={seed}: must be 0 or more")
     if not SMALLEST <= size <= LARGEST:
         raise PhantomError(f"size={size}: must lie in {SMALLEST} to {LARGEST} pixels")
-    if destination.suffix == ".zip":
+    if destination.suffix.lower() == ".zip":
         if destination.exists() and not is_phantom(destination):
             raise PhantomError(f"{destination} exists and is no phantom; it is left as it is")
     elif destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
@@ -166,7 +168,7 @@ def write_archive(
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".phantom-", dir=destination.parent) as scratch:
         made = Path(scratch) / "archive"
-        if destination.suffix == ".zip":
+        if destination.suffix.lower() == ".zip":
             with zipfile.ZipFile(made, "w") as opened:
                 for path, data in members:
                     opened.writestr(zipfile.ZipInfo(path), data)  # dated 1980: same bytes always

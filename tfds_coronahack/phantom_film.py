@@ -3,11 +3,13 @@ written or taped onto it.
 
 Photons arrive as N exp(-attenuation), scatter adds a veil, the detector counts them with Poisson
 noise; the film answers to the logarithm of the dose along an S-shaped curve, and an automatic
-exposure sets the mean gray to a random target. That target knows nothing of the diagnosis: a lung
-full of fluid does not make the film brighter as a whole, as with real automatic exposure.
+exposure aims at a random mean gray that knows nothing of the diagnosis. It is set on a reference
+chest with half of the disease's fluid. Set on the patient's own, fluid in the lungs would darken
+the rest of the film, and the border alone would tell the diagnosis; set on the healthy chest's,
+the mean gray would. Halfway, both effects drown in the spread of exposures.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -37,7 +39,6 @@ class Film:
     marker_at: tuple[float, float]  # share of width and height
     frame: float  # black collimator frame, share of the shorter side
     letter: bool = False  # planted: a letter in the upper right corner
-    brighter: float = 0.0  # planted: gray levels
 
 
 def draw_film(rng: np.random.Generator, size: int) -> Film:
@@ -49,12 +50,13 @@ def draw_film(rng: np.random.Generator, size: int) -> Film:
         height=round(height),
         width=round(width),
         angle=float(rng.normal(0, 3.5)),
-        scale=float(np.clip(rng.normal(0.88, 0.06), 0.76, 1.05)),
+        # Never so close that the lungs reach the border of the film.
+        scale=float(max(np.clip(rng.normal(0.88, 0.06), 0.76, 1.05), 0.95 * short / width)),
         shift=(float(rng.normal(0, 0.05)), float(-0.08 + rng.normal(0, 0.06))),
         photons=float(np.exp(rng.uniform(np.log(2e4), np.log(2e5)))),
         veil=float(rng.uniform(0.25, 0.6)),
         contrast=float(rng.uniform(0.6, 1.2)),
-        target=float(np.clip(rng.normal(122, 16), 80, 165)),
+        target=float(np.clip(rng.normal(122, 24), 72, 172)),
         sharpen=float(rng.uniform(0, 0.8)),
         blur=float(rng.uniform(0.25, 0.7)),
         marker=str(rng.choice(["R", "R", "R", "L", ""])),
@@ -85,40 +87,60 @@ def _place(attenuation: np.ndarray, film: Film) -> np.ndarray:
     )
 
 
-def _expose(attenuation: np.ndarray, film: Film, rng: np.random.Generator) -> np.ndarray:
-    """Log dose behind the patient, float32 [height, width], 0 where nothing was in the beam."""
-    pixel = film.height / 128
-    dose = cv2.GaussianBlur(np.exp(-attenuation), (0, 0), film.blur * pixel)
+def _dose(attenuation: np.ndarray, film: Film) -> np.ndarray:
+    """Dose behind the patient with its veil of scatter, float32 [height, width], 1 in free air."""
+    dose = cv2.GaussianBlur(np.exp(-attenuation), (0, 0), film.blur * film.height / 128)
     small = cv2.resize(dose, (32, 32), interpolation=cv2.INTER_AREA)
     veil = cv2.GaussianBlur(np.minimum(small, 0.35), (0, 0), 5)
     veil = cv2.resize(veil, (film.width, film.height), interpolation=cv2.INTER_LINEAR)
-    dose = (1 - film.veil) * dose + film.veil * veil
+    return (1 - film.veil) * dose + film.veil * veil
+
+
+def _count(dose: np.ndarray, film: Film, rng: np.random.Generator) -> np.ndarray:
+    """The dose as the detector counts it; Poisson noise, as a normal: counts are high."""
     counts = film.photons * dose
-    noise = rng.standard_normal(dose.shape, np.float32)  # Poisson, as a normal: counts are high
-    counts = np.maximum(counts + np.sqrt(counts) * noise, 1)
-    return np.log(counts / film.photons).astype(np.float32)
+    counts += np.sqrt(counts) * rng.standard_normal(dose.shape, np.float32)
+    return np.maximum(counts, 1) / film.photons
 
 
-def _develop(log_dose: np.ndarray, film: Film) -> np.ndarray:
-    """Gray values 0 to 255 (bone bright), float32, of mean `film.target`."""
-    low, middle, high = np.percentile(-log_dose, (2, 50, 99.5))
-    spread = max(high - low, 0.5)
-    signal = 1 / (1 + np.exp(-film.contrast * 4.2 * (-log_dose - middle) / spread))
-    bottom, top = np.percentile(signal, (1, 99.7))
-    signal = np.clip((signal - bottom) / max(top - bottom, 1e-3), 0, 1)
-    if film.sharpen:
-        soft = cv2.GaussianBlur(signal, (0, 0), 2.5 * film.height / 128)
-        signal = np.clip(signal + film.sharpen * (signal - soft), 0, 1)
-    return 255 * signal ** _gamma(signal, film.target / 255)
+@dataclass(frozen=True)
+class _Curve:
+    """How a film answers to dose: an S-curve of its logarithm, a window and a power."""
+
+    middle: float
+    slope: float
+    bottom: float
+    top: float
+    gamma: float
+
+    def signal(self, dose: np.ndarray) -> np.ndarray:
+        """0 to 1 (much dose: 0)."""
+        signal = 1 / (1 + np.exp(self.slope * (np.log(dose) - self.middle)))
+        return np.clip((signal - self.bottom) / max(self.top - self.bottom, 1e-3), 0, 1)
+
+
+def _automatic_exposure(dose: np.ndarray, film: Film) -> _Curve:
+    """The curve that shows a chest of this dose at a mean gray of `film.target`."""
+    log_dose = np.log(dose[::2, ::2])
+    low, middle, high = (float(q) for q in np.percentile(log_dose, (0.5, 50, 98)))
+    slope = film.contrast * 4.2 / max(high - low, 0.5)
+    signal = 1 / (1 + np.exp(slope * (log_dose - middle)))
+    bottom, top = (float(q) for q in np.percentile(signal, (1, 99.7)))
+    curve = _Curve(middle, slope, bottom, top, 1.0)
+    return replace(curve, gamma=_gamma(curve.signal(dose[::2, ::2]), film.target / 255))
+
+
+def _sharpen(signal: np.ndarray, film: Film) -> np.ndarray:
+    soft = cv2.GaussianBlur(signal, (0, 0), 2.5 * film.height / 128)
+    return np.clip(signal + film.sharpen * (signal - soft), 0, 1)
 
 
 def _gamma(signal: np.ndarray, target: float) -> float:
     """The power that brings the mean of `signal` to `target`, within 0.2 to 5."""
-    sample = signal[::2, ::2]
     low, high = np.log(0.2), np.log(5.0)
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if (sample ** np.exp(middle)).mean() > target else (low, middle)
+        low, high = (middle, high) if (signal ** np.exp(middle)).mean() > target else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
@@ -130,14 +152,19 @@ def _write(gray: Gray, text: str, x: float, y: float, height: float) -> None:
     cv2.putText(gray, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, 235, thick, cv2.LINE_AA)
 
 
-def expose(attenuation: np.ndarray, film: Film, rng: np.random.Generator) -> Gray:
+def expose(
+    attenuation: np.ndarray, reference: np.ndarray, film: Film, rng: np.random.Generator
+) -> Gray:
     """Takes the film of a chest.
 
-    attenuation: float32 [side, side] over the body square of `phantom_drawing`. rng: for the
-    noise alone. Returns uint8 [film.height, film.width], bone bright.
+    attenuation: float32 [side, side] over the body square of `phantom_drawing`; reference: another
+    such map, on which the exposure is set. rng: for the noise alone. Returns uint8
+    [film.height, film.width], bone bright.
     """
-    gray = _develop(_expose(_place(attenuation, film), film, rng), film)
-    gray = np.clip(gray + film.brighter, 0, 255).round().astype(np.uint8)
+    curve = _automatic_exposure(_dose(_place(reference, film), film), film)
+    dose = _count(_dose(_place(attenuation, film), film), film, rng)
+    gray = 255 * _sharpen(curve.signal(dose), film) ** curve.gamma
+    gray = gray.round().astype(np.uint8)
     if film.marker:
         _write(gray, film.marker, *film.marker_at, height=0.055)
     if film.letter:

@@ -78,7 +78,7 @@ def _lobar(
             cy + rng.normal(0, 0.05),
             a * size,
             b * size,
-            _noise(rng, side, 0.28),
+            _noise(rng, side, 0.28) + 0.5 * _noise(rng, side, 0.11),
         )
         if keep and rng.random() < 0.6:
             slope = rng.normal(0, 0.1) * (body_grid(side)[0] - sign * cx)
@@ -113,13 +113,13 @@ def viral(rng: np.random.Generator, side: int, lungs: Lungs) -> Map:
     x, y = body_grid(side)
     flooded = np.zeros((side, side), np.float32)
     strength = rng.uniform(0.55, 1.05)
-    net = soften(_net(rng, side, rng.uniform(0.040, 0.065)), 0.004)
+    net = soften(_net(rng, side, rng.uniform(0.040, 0.065)), 0.006)
     patchy = 0.75 + 0.25 * _noise(rng, side, 0.35)
     for which, sign in enumerate((-1, 1)):
         centre = -0.06 + rng.normal(0, 0.05)
         distance = ((x - sign * 0.2) / 0.42) ** 2 + ((y - centre) / 0.48) ** 2
         weight = (0.25 + 0.75 * np.exp(-distance)) * np.clip(patchy, 0.2, 1.4)
-        flooded += lungs.masks[which] * weight * rng.uniform(0.8, 1.2) * (net + 0.38)
+        flooded += lungs.masks[which] * weight * rng.uniform(0.8, 1.2) * (0.6 * net + 0.50)
     return 0.72 * strength * flooded
 
 

@@ -41,7 +41,7 @@ def _counts(images: int) -> list[tuple[str, str, int]]:
     """(split, cause, number of images), summing up to `images`; from the original's 5,910 rows."""
     test = round(images * 624 / 5910)
     test_none, test_viral = round(test * 234 / 624), round(test * 148 / 624)
-    train = {"COVID-19": max(1, min(40, images // 12))}
+    train = {"COVID-19": max(1, min(40, images // 12), round(images * 58 / 5910))}
     if images >= 100:
         for cause, original, least in (("SARS", 4, 2), ("ARDS", 2, 1), ("Streptococcus", 5, 2)):
             train[cause] = max(least, round(images * original / 5910))
@@ -72,19 +72,15 @@ def _patients(cause: str, images: int, rng: np.random.Generator) -> list[int]:
     return sizes
 
 
-def _stem(cause: str, split: str, patient: int, film: int, films: int, count: int) -> str:
+def _stem(cause: str, split: str, patient: int, film: int, count: int) -> str:
     """Name without its ending, in the original's manner; `count` numbers the films of a cause."""
+    first = 5001 if split == "TEST" else 1  # no number in both splits
     if cause == "none":
-        number = patient + (5001 if split == "TEST" else 101)
         prefix = "NORMAL2-IM" if patient % 9 > 3 else "IM"
-        if films == 1 or film == 0:
-            return f"{prefix}-{number:04d}-0001"
-        return f"{prefix}-{number:04d}-0001-{film:04d}"
-    if cause in ("bacterial", "viral"):
-        person = patient + (5001 if split == "TEST" else 1)
-        word = "bacteria" if cause == "bacterial" else "virus"
-        return f"person{person}_{word}_{count + 1}"
-    raise AssertionError(cause)
+        more = f"-{film:04d}" if film else ""
+        return f"{prefix}-{first + patient:04d}-0001{more}"
+    word = {"bacterial": "bacteria", "viral": "virus"}[cause]
+    return f"person{first + patient}_{word}_{count + 1}"
 
 
 def plan(images: int, seed: int) -> list[Row]:
@@ -104,7 +100,7 @@ def plan(images: int, seed: int) -> list[Row]:
                 if adult:
                     stem = f"phantom-patient{adults:03d}-{film + 1}"
                 else:
-                    stem = _stem(cause, split, i, film, films, films_of[cause])
+                    stem = _stem(cause, split, i, film, films_of[cause])
                 films_of[cause] += 1
                 name = stem + endings[len(rows)]
                 rows.append(Row(len(rows), patients, name, cause, split))
@@ -123,7 +119,7 @@ def metadata_csv(rows: Sequence[Row]) -> str:
     )
     for row in rows:
         label, second, first = _LABELS[row.cause]
-        # The original's index has gaps: the 20 rows its author removed before TEST.
+        # The index of the original has gaps; so has this one, before TEST.
         index = row.index + 20 * (row.kaggle_split == "TEST")
         write.writerow([index, row.name, label, row.kaggle_split, second, first])
     return out.getvalue()

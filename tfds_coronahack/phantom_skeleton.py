@@ -63,7 +63,7 @@ def _spine(anatomy: Anatomy, posture: Posture, side: int) -> Map:
     middle = np.stack([anatomy.scoliosis * np.sin(2 * y) - 0.05 * turn, y], 1)[:, None]  # [n, 1, 2]
     half = (0.072 + 0.012 * y)[:, None]
 
-    def shapes(outline: Sequence[tuple[float, float]]) -> np.ndarray:
+    def shapes(outline: Sequence[tuple[float, float]] | Points) -> np.ndarray:
         """One outline a vertebra; x in half widths, y in steps."""
         unit = np.array(outline)
         return middle + np.stack(

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -83,13 +84,12 @@ def _check_same(prepared: Path, archive: Path, key: str) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet():  # noqa: ANN202 - a context manager of nothing
+def _quiet() -> Iterator[None]:
     """Without the bars and the lines that TFDS prints."""
-    shown = tqdm_utils._active_progress_bar
-    tqdm_utils.disable_progress_bar()
+    shown = getattr(tqdm_utils, "_active", True)  # there is no public way to ask
+    tfds.display_progress_bar(enable=False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        if shown:
-            tqdm_utils.enable_progress_bar()
+        tfds.display_progress_bar(enable=shown)

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from tfds_coronahack.archive import KAGGLE_PAGE, archive_key, open_archive
 from tfds_coronahack.catalog import Record, make_catalog
-from tfds_coronahack.features import GrayImage
+from tfds_coronahack.features import GrayImage, Hash64
 from tfds_coronahack.locking import build_lock
 from tfds_coronahack.metadata import CAUSES, LABELS
 from tfds_coronahack.report import format_report, make_report, read_report, write_report
@@ -59,7 +59,7 @@ class Coronahack(tfds.core.GeneratorBasedBuilder):
             "width": np.int32,
             "mode": tfds.features.Text(doc="Pillow's mode of the stored image"),
             "sha256": tfds.features.Text(doc="of the encoded bytes, hexadecimal"),
-            "phash": tfds.features.Scalar(np.uint64, doc="64-bit perceptual hash"),
+            "phash": Hash64(doc="64-bit perceptual hash"),
             "kaggle_split": tfds.features.Text(doc="TRAIN or TEST"),
         }
         return self.dataset_info_from_configs(

@@ -41,6 +41,14 @@ def exclusive(path: Path, waiting_for: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def try_exclusive(path: Path) -> Iterator[bool]:
+    """Holds the lock file `path` if nobody else does: yields False at once where somebody does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield _lock(file) is not False
+
+
+@contextlib.contextmanager
 def temporary(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary file beside `path` and renames it to `path` when the block succeeds.
 
@@ -52,8 +60,7 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     name = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}.tmp"
     unfinished = path.with_name(name)
     try:
-        with unfinished.open("wb") as file:
-            _lock(file)  # says to others, for as long as we live, that the file has an owner
+        with _create_locked(unfinished) as file:
             yield file
             file.flush()
             unfinished.replace(path)
@@ -73,6 +80,16 @@ def remove_stale(path: Path) -> None:
             with file_path.open("ab") as file:
                 if _lock(file):
                     file_path.unlink()
+
+
+def _create_locked(path: Path) -> BinaryIO:
+    """A new file whose lock says, for as long as this process lives, that it has an owner."""
+    while True:
+        file = path.open("wb")
+        # Between the two steps another process may have taken the file for a leftover.
+        if _lock(file) is not False and os.fstat(file.fileno()).st_nlink > 0:
+            return file
+        file.close()
 
 
 def _lock(file: BinaryIO) -> bool | None:

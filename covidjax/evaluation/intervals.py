@@ -41,7 +41,7 @@ def metrics_with_intervals(
     labels: ArrayLike,
     probabilities: ArrayLike,
     groups: ArrayLike,
-    threshold: float | None,
+    threshold: ArrayLike | None,
     *,
     samples: int = 2000,
     seed: int = 0,
@@ -133,7 +133,7 @@ def resampled_weights(labels: Ints, codes: Ints, samples: int, seed: int) -> Ite
 def weighted_figures(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    threshold: float | None,
+    threshold: ArrayLike | None,
     weights: ArrayLike,
 ) -> Mapping[str, Floats]:
     """The figures of `classification_metrics` for many weightings at once.

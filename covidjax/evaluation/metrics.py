@@ -40,7 +40,7 @@ class EvaluationError(ValueError):
 def classification_metrics(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    threshold: float | None,
+    threshold: ArrayLike | None,
     weights: ArrayLike | None = None,
 ) -> dict[str, float]:
     """The figures of `FIGURES` for one set of predictions.
@@ -57,8 +57,8 @@ def classification_metrics(
     Args:
       labels: int [n], class indices 0 .. k-1.
       probabilities: float [n, k], rows in [0, 1] that sum to 1.
-      threshold: two classes: class 1 is called where its probability is >= threshold; None is 0.5.
-        More classes: must be None.
+      threshold: two classes: class 1 is called where its probability is >= threshold, which is one
+        number or one an example [n] (each fold's own); None is 0.5. More classes: must be None.
       weights: float [n], not negative; None weighs all alike. Weight 0 is as if left out.
 
     Returns:
@@ -86,7 +86,7 @@ def classification_metrics(
     return figures
 
 
-def confusion_matrix(labels: ArrayLike, probabilities: ArrayLike, threshold: float | None) -> Ints:
+def confusion_matrix(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike | None) -> Ints:
     """Counts [k, k]: rows are the true classes, columns the called ones.
 
     Arguments and errors are those of `classification_metrics`; all zeros for no examples.
@@ -187,7 +187,7 @@ def check_weights(weights: ArrayLike | None, n: int) -> Floats:
     return w
 
 
-def call_classes(probabilities: Floats, threshold: float | None) -> Ints:
+def call_classes(probabilities: Floats, threshold: ArrayLike | None) -> Ints:
     """The called class [n] of checked probabilities [n, k]; of equal largest ones the first."""
     k = probabilities.shape[1]
     if k > 2:
@@ -196,8 +196,8 @@ def call_classes(probabilities: Floats, threshold: float | None) -> Ints:
                 f"a threshold is for two classes; for {k} the largest probability calls: give None"
             )
         return np.argmax(probabilities, axis=1).astype(np.int64)
-    cut = 0.5 if threshold is None else float(threshold)
-    if np.isnan(cut):
+    cut = np.asarray(0.5 if threshold is None else threshold, dtype=np.float64)
+    if np.isnan(cut).any():
         raise EvaluationError("the threshold is nan")
     return (probabilities[:, 1] >= cut).astype(np.int64)
 

@@ -57,6 +57,8 @@ def write_predictions(
     fold: ArrayLike | None,
     probabilities: ArrayLike,
     class_names: Sequence[str],
+    *,
+    phantom: bool = False,
 ) -> None:
     """Writes one CSV row an image: `image,group,label,fold,` and `p_<class>` for each class.
 
@@ -68,6 +70,7 @@ def write_predictions(
       probabilities: float [n, k], written with all digits, so that figures computed from the
         file are exactly the same (pandas before 3 reads so with float_precision="round_trip").
       class_names: k names.
+      phantom: adds a last column `data` that says PHANTOM in every row.
 
     Raises:
       ResultsError: columns of different lengths, a label without a name.
@@ -103,6 +106,8 @@ def write_predictions(
     )
     for index, name in enumerate(class_names):
         table[f"p_{name}"] = p[:, index]
+    if phantom:
+        table["data"] = "PHANTOM"
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

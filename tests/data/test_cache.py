@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 import tfds_coronahack
-from covidjax.data import cache, preprocess, table
+from covidjax.data import cache, locking, preprocess, table
 from tfds_coronahack import decoding
 
 OPTIONS = (32, "none", "squash")
@@ -35,7 +36,7 @@ SLOW = """
 import sys, time, zlib, resource
 from pathlib import Path
 import tfds_coronahack
-from covidjax.data import cache, preprocess, table
+from covidjax.data import cache, locking, preprocess, table
 real = preprocess.prepare_image
 def slow(*arguments):
     time.sleep(float(sys.argv[2]))
@@ -48,6 +49,7 @@ if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 fingerprint = tfds_coronahack.read_report(prepared)["fingerprint"]
 print("ready", flush=True)
+sys.stdin.readline()
 try:
     images = cache.load_cache(prepared, fingerprint, 32, "none", "squash", progress=False)
 except cache.CacheError as error:
@@ -61,7 +63,25 @@ def start_slow(prepared: Path, *, seconds: float = 0.0, limit: int = 0) -> subpr
     root = Path(cache.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
+    )
+
+
+def go(*processes: subprocess.Popen) -> None:
+    """Waits until all are ready, then starts them at the same time."""
+    for process in processes:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("options", [OPTIONS, (48, "histogram", "pad"), (28, "clahe", "squash")])
@@ -162,10 +182,8 @@ def test_a_damaged_cache_is_made_again(prepared, damage):
 
 def test_kill_9_in_the_middle_leaves_nothing_that_looks_complete(prepared):
     process = start_slow(prepared, seconds=0.02)
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size > 30_000 for path in files(".tmp")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
+    go(process)
+    wait_for(lambda: any(path.stat().st_size > 30_000 for path in files(".tmp")), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(files(".tmp")) == 1 and not files(".npy") and not files(".json")
@@ -176,7 +194,8 @@ def test_kill_9_in_the_middle_leaves_nothing_that_looks_complete(prepared):
 
 
 def test_of_two_processes_one_makes_it_and_the_other_waits(prepared):
-    processes = [start_slow(prepared, seconds=0.02) for _ in range(2)]
+    processes = [start_slow(prepared, seconds=0.03) for _ in range(2)]
+    go(*processes)
     results = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     assert results[0][0] == results[1][0]
@@ -186,20 +205,19 @@ def test_of_two_processes_one_makes_it_and_the_other_waits(prepared):
 
 def test_a_temporary_file_whose_owner_lives_is_left_alone(prepared):
     process = start_slow(prepared, seconds=0.05)
-    deadline = time.monotonic() + 30
-    while not files(".tmp"):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
+    go(process)
+    wait_for(lambda: bool(files(".tmp")), process)
     (mine,) = files(".tmp")
-    other = mine.with_name(mine.name.replace("-squash-", "-pad-"))
-    load(prepared, 32, "none", "pad")
-    assert mine.exists() and not other.exists()
+    final = mine.with_name(mine.name[1:].split(".npy")[0] + ".npy")
+    locking.remove_stale(final)
+    assert mine.exists() and not final.exists()
     process.communicate(timeout=60)
     assert process.returncode == 0 and not files(".tmp")
 
 
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(prepared):
     process = start_slow(prepared, limit=40_000)
+    go(process)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "cannot write the pixel cache" in errors and "COVIDJAX_CACHE" in errors

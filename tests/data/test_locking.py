@@ -1,5 +1,6 @@
 """Files that several processes share: whole or not there, and no litter."""
 
+import concurrent.futures
 import os
 import time
 
@@ -41,6 +42,19 @@ def test_leftovers_go_but_not_those_of_a_living_owner_or_of_another_machine(tmp_
         locking.remove_stale(path)
         assert len(living) == 1 and living[0].exists()
     assert set(tmp_path.iterdir()) == {path, fresh, unrelated}
+
+
+def test_many_who_write_the_same_file_at_once_do_not_take_each_others_for_leftovers(tmp_path):
+    def write(number: int) -> None:
+        for _ in range(50):
+            with locking.temporary(tmp_path / "file") as file:
+                file.write(bytes([number]) * 1000)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as workers:
+        list(workers.map(write, range(8)))
+    assert os.listdir(tmp_path) == ["file"]
+    content = (tmp_path / "file").read_bytes()
+    assert len(content) == 1000 and len(set(content)) == 1
 
 
 def test_a_lock_is_free_again_after_a_failure(tmp_path, capsys):

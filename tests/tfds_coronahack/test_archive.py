@@ -100,9 +100,11 @@ def test_key_of_a_zip_follows_content_not_name_or_place(make_zip, tmp_path: Path
     assert archive_key(changed) != archive_key(path)
 
 
-def test_key_of_a_folder_changes_with_a_file(make_folder):
+def test_key_of_a_folder_changes_with_an_image_and_not_with_data_prepared_beside_it(make_folder):
     path = make_folder()
     before = archive_key(path)
+    (path / "prepared").mkdir()
+    (path / "prepared" / "data.array_record").write_text("1")
     assert archive_key(path) == before
-    (path / "extra.txt").write_text("1")
+    next(path.rglob("*.jpeg")).write_bytes(b"changed")
     assert archive_key(path) != before

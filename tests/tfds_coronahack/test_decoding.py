@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import encode, picture
+from coronahack_archives import encode, picture
 from PIL import Image
 
 from tfds_coronahack.decoding import UnreadableImageError, decode_gray, decode_with_facts
@@ -83,7 +83,9 @@ def test_reduced_jpeg_is_never_under_the_side_asked_for_and_shows_the_same(size)
     full, reduced = decode_gray(data), decode_gray(data, min_side=224)
     assert full.shape == (size[1], size[0])
     assert min(reduced.shape) >= min(224, *size)
-    small = [np.asarray(Image.fromarray(a).resize((32, 32), 4)).astype(int) for a in (full, reduced)]
+    small = [
+        np.asarray(Image.fromarray(a).resize((32, 32), 4)).astype(int) for a in (full, reduced)
+    ]
     assert np.abs(small[0] - small[1]).mean() < 2
     if min(size) >= 448:
         assert full.size >= 4 * reduced.size * 0.98
@@ -132,6 +134,7 @@ def test_broken_files_raise_unreadable(kind, min_side):
         decode_gray(BROKEN[kind], min_side)
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow remarks on damaged tags
 def test_random_damage_never_raises_anything_else():
     rng = np.random.default_rng(0)
     sources = [

@@ -1,5 +1,5 @@
 import pytest
-from conftest import HEADER, ROWS, metadata_csv
+from coronahack_archives import HEADER, ROWS, metadata_csv
 
 from tfds_coronahack.archive import ArchiveError
 from tfds_coronahack.metadata import Row, parse_rows

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import encode, picture
+from coronahack_archives import encode, picture
 from PIL import Image
 
 from tfds_coronahack.decoding import decode_gray

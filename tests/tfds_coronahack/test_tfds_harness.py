@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import archive_files, write_zip
+from coronahack_archives import archive_files, write_zip
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("needs TensorFlow (the extra tfds-cli)", allow_module_level=True)
@@ -47,9 +47,7 @@ def test_tfds_load_reads_what_was_built_as_tfrecord(tmp_path: Path):
     loaded = tfds.load("coronahack", split="train+test", data_dir=tmp_path / "data")
     by_name = {e["image/name"].decode(): e for e in tfds.as_numpy(loaded)}
     tfds_coronahack.prepare(archive, tmp_path / "array_record", progress=False)
-    source = tfds.data_source(
-        "coronahack", split="train+test", data_dir=tmp_path / "array_record"
-    )
+    source = tfds.data_source("coronahack", split="train+test", data_dir=tmp_path / "array_record")
     assert len(by_name) == len(source) == 7
     for example in source:
         other = by_name[example["image/name"].decode()]

@@ -1,0 +1,29 @@
+"""A sequential CNN from scratch.
+
+    python launch.py --config=configs/cnn.py
+    python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=ARCHIVE
+
+Arguments behind the colon: task, split, data, size, fold, seed.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+    """The config; `arg` is what stands behind the colon."""
+    values = common.parse_arg(arg, common.CLASSIFY_ARGS)
+    config = common.classify(values)
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "cnn"
+    config.model.widths = (16, 32, 64, 128)
+    config.model.convs = 1
+    config.model.dropout = 0.2
+    config.model.kernels = "auto"
+    if config.task == "covid":
+        # A third of the images, so more epochs for as many updates.
+        config.batch_size = 32
+        config.auto_epochs.coronahack = 20
+        config.auto_epochs.phantom = 40
+    return config

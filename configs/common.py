@@ -1,0 +1,114 @@
+"""What the experiments share: the argument parser and the classifiers' defaults."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from covidjax.data.augment import Augmentation
+from covidjax.experiments.workdir import nearest
+
+
+def parse_arg(arg: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The `key=value,...` behind a config file's colon.
+
+    Args:
+      arg: such as "size=64,task=pneumonia"; None or "" for none.
+      fields: the known keys with their defaults, whose types the values take.
+
+    Returns:
+      All of `fields`, with the values given.
+
+    Raises:
+      ValueError: an unknown key or a value of another type, in one line that names the nearest key.
+    """
+    values = dict(fields)
+    for item in filter(None, (arg or "").split(",")):
+        key, equals, text = item.partition("=")
+        if key not in fields:
+            raise ValueError(f"config argument {key!r} is unknown{nearest(key, list(fields))}")
+        if not equals or not text:
+            raise ValueError(f"config argument {item!r}: write {key}=VALUE")
+        try:
+            values[key] = type(fields[key])(text)
+        except ValueError as error:
+            kind = type(fields[key]).__name__
+            raise ValueError(f"config argument {key}={text!r}: expected {kind}") from error
+    return values
+
+
+# The keys that every classifier's config takes behind the colon.
+CLASSIFY_ARGS = {
+    "task": "covid",
+    "split": "",
+    "data": "auto",
+    "size": 64,
+    "fold": "all",
+    "seed": 0,
+}
+
+
+def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """The defaults of every classifier; `arg` is what `parse_arg` returned."""
+    config = ml_collections.ConfigDict()
+    config.experiment = "classify"
+    # covid (COVID-19 against Normal), pneumonia (Normal against all pneumonia), cause (4 classes).
+    config.task = arg["task"]
+    # Kaggle's TEST has no COVID-19, so that task is cross-validated.
+    config.split = arg["split"] or ("kfold" if arg["task"] == "covid" else "official")
+    config.folds = 5
+    config.fold = arg["fold"]  # all, or the number of one
+    config.part = ""  # kfold on TRAIN or TEST alone; "" for both
+    config.seed = arg["seed"]
+    config.members = 1  # networks whose probabilities are averaged
+
+    # What chooses epoch and threshold. shifted: both ends of every film series, each image seen
+    # `views` times through a random distortion. random: a random part, as it is.
+    config.validation = "shifted" if config.split == "official" else "random"
+    config.validation_fraction = 0.15
+    config.views = 3
+    config.threshold = "validation"  # or a number
+    config.select = "best"  # or last: which epoch's weights are evaluated
+    config.mirror = True  # predict the mean over an image and its mirror
+    config.bootstrap_samples = 2000
+
+    config.data = ml_collections.ConfigDict()
+    config.data.source = arg["data"]  # auto, coronahack, phantom
+    config.data.data_dir = ""
+    config.data.archive = ""
+    config.data.manifest = ""  # a split.csv of another run
+    config.data.size = arg["size"]  # pixels a side
+    config.data.equalize = "histogram"  # none, histogram, clahe
+    config.data.resize = "squash"  # squash, pad
+
+    config.phantom = ml_collections.ConfigDict()
+    config.phantom.images = 500
+    config.phantom.seed = 0
+    config.phantom.size = 128
+    config.phantom.shortcuts = ""  # of letter,size,border,brightness
+
+    config.batch_size = 64
+    config.epochs = 0  # 0: `auto_epochs` of the data
+    config.auto_epochs = ml_collections.ConfigDict({"coronahack": 15, "phantom": 15})
+    config.evaluations = 5  # on validation, over the run; each one saves
+    config.patience = 0  # evaluations without a better AUROC before it stops; 0: never
+    config.log_every = 10
+
+    config.balance = "loss"  # class weights; sampling: equally many of each class; none
+    config.label_smoothing = 0.1
+    config.ema = 0.99
+    config.dtype = "float32"  # bfloat16: activations; statistics and logits stay float32
+    config.augment = ml_collections.ConfigDict(dataclasses.asdict(Augmentation()))
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.name = "adamw"  # sgd
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup = 0.1
+    config.optimizer.weight_decay = 1e-3
+    config.optimizer.momentum = 0.9
+    config.optimizer.clip = 1.0
+    config.optimizer.accumulate = 1  # batches an update
+
+    config.quiet = False  # no progress bars
+    return config

@@ -1,0 +1,29 @@
+"""ResNet v1.5 from scratch.
+
+    python launch.py --config=configs/resnet.py
+    python launch.py --config=configs/resnet.py:task=covid --config.data.archive=ARCHIVE
+
+Arguments behind the colon: task, split, data, size, fold, seed, depth.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+    """The config; `arg` is what stands behind the colon."""
+    values = common.parse_arg(arg, common.CLASSIFY_ARGS | {"depth": 18})
+    config = common.classify(values)
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "resnet"
+    config.model.depth = values["depth"]
+    config.model.dropout = 0.2
+    config.model.kernels = "auto"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.weight_decay = 1e-2
+    if config.task == "covid":
+        config.batch_size = 32
+        config.auto_epochs.coronahack = 10
+        config.auto_epochs.phantom = 10
+    return config

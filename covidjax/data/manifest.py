@@ -1,0 +1,60 @@
+"""Splits as files that another run, or another lab, can be given.
+
+A manifest is a CSV of `image,group,fold,part` below one comment line that holds the SHA-256 of the
+rest, so that a changed copy is noticed.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from covidjax.data import locking, splits
+
+MARK = "# covidjax split manifest, sha256 of the lines below: "
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; the message says which line or column."""
+
+
+def write(path: Path, folds: Sequence[splits.Fold], table: pd.DataFrame) -> str:
+    """Writes the folds, and returns the hash."""
+    body = pd.DataFrame(splits.as_columns(folds, table)).to_csv(index=False, lineterminator="\n")
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    with locking.temporary(path) as file:
+        file.write(f"{MARK}{digest}\n{body}".encode())
+    return digest
+
+
+def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[splits.Fold]:
+    """The folds of a manifest, checked against the data.
+
+    Raises:
+      ManifestError: no such file, a wrong hash, missing columns, images that the data lack or that
+        the task does not use.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"data.manifest={path}: {error.strerror}") from error
+    first, _, body = text.partition("\n")
+    if not first.startswith(MARK):
+        raise ManifestError(f"{path} is no split manifest: its first line must begin {MARK!r}")
+    if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).strip():
+        raise ManifestError(f"{path} was changed since it was written: its hash does not fit")
+    frame = pd.read_csv(io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False)
+    if list(frame.columns) != ["image", "group", "fold", "part"]:
+        raise ManifestError(f"{path} has the columns {', '.join(frame.columns)}")
+    try:
+        folds = splits.from_columns(frame.to_dict("list"), table)
+    except ValueError as error:
+        raise ManifestError(f"{path}: {error}") from error
+    used = np.concatenate([getattr(fold, part) for fold in folds for part in splits.PARTS])
+    if (labels[used] < 0).any():
+        raise ManifestError(f"{path} holds images that the task does not use: it is of another task")
+    return folds

@@ -1,0 +1,1 @@
+"""What a config can run: one module an experiment, each with `run(config, workdir)`."""

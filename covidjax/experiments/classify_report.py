@@ -1,0 +1,175 @@
+"""The files that a classification run ends with: results, predictions and figures."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ml_collections
+import numpy as np
+from numpy.typing import NDArray
+
+from covidjax.data.splits import Fold
+from covidjax.data.table import TASKS
+from covidjax.evaluation import intervals, metrics, plots, results
+
+if TYPE_CHECKING:
+    from covidjax.experiments.classify import Data
+
+PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities [n, classes] of one fold.
+
+    Attributes:
+      fold: whose rows they are.
+      threshold: on the probability of class 1; None for more than two classes.
+      views, view_labels: of what chose epoch and threshold.
+      validation, test: in the order of the fold's rows.
+    """
+
+    fold: Fold
+    threshold: float | None
+    views: NDArray[np.float64]
+    view_labels: NDArray[np.int32]
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+
+
+def write(
+    config: ml_collections.ConfigDict,
+    data: "Data",
+    predictions: Sequence[Predictions],
+    folder: Path,
+    seconds: float,
+) -> dict[str, Any]:
+    """Writes predictions, figures and, last, `results.json`; returns the latter's contents."""
+    tested = "test" if config.split == "official" else "out_of_fold"
+    pooled = {
+        "validation": _pool(predictions, "validation"),
+        tested: _pool(predictions, "test"),
+    }
+    phantom = data.prepared.kind == "phantom"
+    found: dict[str, Any] = {
+        "experiment": "classify",
+        "task": config.task,
+        "data": data.prepared.kind,
+        **({"warning": PHANTOM_WARNING} if phantom else {}),
+        "seed": config.seed,
+        "seconds": round(seconds, 1),
+        "splits": {},
+        "classes": list(TASKS[config.task].classes),
+        "threshold": {
+            "rule": str(config.threshold),
+            "values": [prediction.threshold for prediction in predictions],
+        },
+        "confusion_matrix": {},
+    }
+    for split, part in pooled.items():
+        _write_predictions(folder, split, part, data, config.task, phantom)
+        labels = data.labels[part["rows"]]
+        groups = data.table["group"].to_numpy()[part["rows"]]
+        found["splits"][split] = intervals.metrics_with_intervals(
+            labels,
+            part["probabilities"],
+            groups,
+            part["threshold"],
+            samples=config.bootstrap_samples,
+            seed=config.seed,
+        )
+        matrix = metrics.confusion_matrix(labels, part["probabilities"], part["threshold"])
+        found["confusion_matrix"][split] = matrix.tolist()
+    if len(predictions) > 1:
+        found["folds"] = {
+            prediction.fold.name: metrics.classification_metrics(
+                data.labels[prediction.fold.test], prediction.test, prediction.threshold
+            )
+            for prediction in predictions
+        }
+    _write_figures(config, data, pooled, found, folder)
+    results.write_results(folder / "results.json", found)
+    print(summary(found), flush=True)
+    return found
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The `results.json` of a finished run."""
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """A small table of the figures with their intervals."""
+    lines = [PHANTOM_WARNING] if "warning" in found else []
+    for split, figures in found["splits"].items():
+        lines.append(f"{split} ({found['task']}, n={figures['accuracy']['n']:,})")
+        for name, figure in figures.items():
+            interval = figure["ci95"]
+            value = "undefined" if figure["value"] is None else f"{figure['value']:.3f}"
+            shown = f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+            lines.append(f"  {name:18} {value}{shown}")
+    return "\n".join(lines)
+
+
+def _pool(predictions: Sequence[Predictions], part: str) -> dict[str, NDArray]:
+    """One entry an image over all folds: rows, fold, probabilities, threshold (or None)."""
+    rows = [getattr(prediction.fold, part) for prediction in predictions]
+    counts = [len(piece) for piece in rows]
+    thresholds = [prediction.threshold for prediction in predictions]
+    return {
+        "rows": np.concatenate(rows),
+        "fold": np.repeat([prediction.fold.number for prediction in predictions], counts),
+        "probabilities": np.concatenate([getattr(p, part) for p in predictions]),
+        "threshold": None if None in thresholds else np.repeat(thresholds, counts),
+    }
+
+
+def _write_predictions(
+    folder: Path, split: str, part: Mapping[str, NDArray], data: "Data", task: str, phantom: bool
+) -> None:
+    rows = part["rows"]
+    results.write_predictions(
+        folder / f"predictions_{split}.csv",
+        list(data.table["image"].iloc[rows]),
+        list(data.table["group"].iloc[rows]),
+        data.labels[rows],
+        part["fold"],
+        part["probabilities"],
+        TASKS[task].classes,
+        phantom=phantom,
+    )
+
+
+def _write_figures(
+    config: ml_collections.ConfigDict,
+    data: "Data",
+    pooled: Mapping[str, Mapping[str, NDArray]],
+    found: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    figures, classes = folder / "figures", TASKS[config.task].classes
+    shared = {
+        "phantom": data.prepared.kind == "phantom",
+        "title": f"{config.model.name}, {config.task}, seed {config.seed}",
+    }
+    curves: dict[str, plots.Scored] = {}
+    for split, part in pooled.items():
+        prefix = split.replace("_", " ")
+        groups = data.table["group"].to_numpy()[part["rows"]]
+        curves |= plots.one_against_rest(
+            data.labels[part["rows"]], part["probabilities"], groups, classes, f"{prefix}: "
+        )
+        matrix = found["confusion_matrix"][split]
+        plots.write_confusion(
+            figures / f"confusion_{split}.png",
+            matrix,
+            classes,
+            phantom=shared["phantom"],
+            title=f"{shared['title']}: {prefix}",
+        )
+    plots.write_roc(figures / "roc.png", curves, **shared)
+    plots.write_precision_recall(figures / "precision_recall.png", curves, **shared)
+    plots.write_calibration(figures / "calibration.png", curves, **shared)
+    plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)

@@ -1,0 +1,105 @@
+"""What a classifier learns: the loss, the weights of the examples, and how images are read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from covidjax.data.augment import Augmentation, augment, normalize, to_float
+from covidjax.training.steps import Batch, Metrics
+
+BALANCES = ("loss", "sampling", "none")
+
+
+def make_loss(
+    model: nn.Module, classes: int, smoothing: float, strength: Augmentation | None
+) -> Callable[..., tuple[jax.Array, tuple[Metrics, Any]]]:
+    """The loss function of a classifier, for `steps.train_step`.
+
+    Weighted softmax cross-entropy against smoothed labels (Szegedy et al. 2016), on augmented and
+    normalised images. The metrics are the unweighted `accuracy`.
+    """
+
+    def loss_fn(
+        params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Metrics, Any]]:
+        augment_key, dropout_key = jax.random.split(key)
+        images = to_float(batch["images"])
+        if strength is not None:
+            images = augment(images, augment_key, strength)
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalize(images),
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        targets = optax.smooth_labels(jax.nn.one_hot(batch["labels"], classes), smoothing)
+        losses = optax.softmax_cross_entropy(logits, targets)
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch["labels"])
+        loss = jnp.mean(losses * batch["weights"])
+        return loss, ({"accuracy": accuracy}, updated["batch_stats"])
+
+    return loss_fn
+
+
+def make_predict(model: nn.Module, mirror: bool) -> Callable[[Any, Any, jax.Array], jax.Array]:
+    """(params, batch_stats, uint8 images) -> probabilities [batch, classes].
+
+    With `mirror`, the mean over the image and its left-right mirror.
+    """
+
+    def probabilities(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
+        variables = {"params": params, "batch_stats": batch_stats}
+        inputs = normalize(to_float(images))
+        result = jax.nn.softmax(model.apply(variables, inputs))
+        if mirror:
+            result = (result + jax.nn.softmax(model.apply(variables, inputs[:, :, ::-1]))) / 2
+        return result
+
+    return probabilities
+
+
+def example_weights(labels: NDArray[np.integer], balance: str) -> NDArray[np.float32]:
+    """Weights [n] with mean 1; with balance="loss" every class weighs the same in all.
+
+    Raises:
+      ValueError: an unknown `balance`.
+    """
+    if balance not in BALANCES:
+        raise ValueError(f"balance={balance!r}: known are {', '.join(BALANCES)}")
+    if balance != "loss":
+        return np.ones(len(labels), np.float32)
+    classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return (len(labels) / (len(classes) * counts))[inverse].astype(np.float32)
+
+
+def distorted_views(
+    images: NDArray[np.uint8], views: int, seed: int, chunk: int = 128
+) -> NDArray[np.uint8]:
+    """`views` random distortions of each image, for validation: uint8 [views * n, height, width].
+
+    Films of another stretch differ in framing and exposure. The strength is the augmentation's
+    default whatever a run trains with, so that runs can be compared; nothing is erased or mirrored.
+    """
+    strength = Augmentation(erase=0.0, flip=0.0)
+
+    @jax.jit
+    def distort(batch: jax.Array, key: jax.Array) -> jax.Array:
+        pixels = augment(to_float(batch)[..., None], key, strength)[..., 0]
+        return jnp.round(jnp.clip(pixels, 0, 1) * 255).astype(jnp.uint8)
+
+    pieces = []
+    for view in range(views):
+        for start in range(0, len(images), chunk):
+            part = np.asarray(images[start : start + chunk])
+            # One shape for all calls, so that it is compiled once.
+            padded = np.pad(part, ((0, chunk - len(part)), (0, 0), (0, 0)))
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), view), start)
+            pieces.append(np.asarray(distort(padded, key))[: len(part)])
+    return np.concatenate(pieces)

@@ -1,0 +1,133 @@
+"""A run's folder: who may write to it, and what the run was."""
+
+import difflib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+
+from covidjax.data import locking, source
+from covidjax.evaluation import results
+
+PACKAGES = ("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
+PACKAGES += ("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow")
+# Fields that say where things are or how much is printed: they do not change a result.
+FREE_FIELDS = ("data.source", "data.data_dir", "data.archive", "log_every", "quiet")
+
+
+class WorkdirError(ValueError):
+    """The folder is another run's, or in use; the message says what to do."""
+
+
+@contextmanager
+def claim(
+    workdir: Path, config: ml_collections.ConfigDict, prepared: source.Prepared
+) -> Iterator[bool]:
+    """Makes the folder this run's, and holds it while the block runs.
+
+    Writes `config.json`. Yields True where the run is finished already.
+
+    Raises:
+      WorkdirError: the folder holds something else, a run with another config, or a run that is
+        going on.
+    """
+    path = workdir / "config.json"
+    if workdir.exists() and not path.exists() and any(workdir.iterdir()):
+        raise WorkdirError(
+            f"--workdir={workdir} holds files but no run (no config.json); choose another folder"
+        )
+    described = describe(config, prepared)
+    with locking.try_exclusive(workdir / ".lock") as held:
+        if not held:
+            raise WorkdirError(f"another process is running in --workdir={workdir}")
+        if path.exists():
+            _check_same(workdir, _read(path), described)
+        else:
+            results.write_results(path, described)
+        yield (workdir / "results.json").exists()
+
+
+def describe(config: ml_collections.ConfigDict, prepared: source.Prepared) -> dict[str, Any]:
+    """The contents of `config.json`."""
+    return {
+        "config": json.loads(config.to_json()),
+        "data": {
+            "kind": "PHANTOM" if prepared.kind == "phantom" else prepared.kind,
+            "fingerprint": prepared.fingerprint,
+            "archive": prepared.report["archive"],
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_revision": _git_revision(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises WorkdirError where the saved run would give other figures."""
+    before, after = flatten(saved["config"]), flatten(now["config"])
+    before["the data's fingerprint"] = saved["data"]["fingerprint"][:16]
+    after["the data's fingerprint"] = now["data"]["fingerprint"][:16]
+    changed = [
+        f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
+        for name in sorted(before.keys() | after.keys())
+        if name not in FREE_FIELDS and before.get(name) != after.get(name)
+    ]
+    if changed:
+        shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if changed[4:] else "")
+        raise WorkdirError(
+            f"--workdir={workdir} holds a run with another config ({shown}); "
+            "choose another folder, or give that config to go on"
+        )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b`: value."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """", did you mean ...?" with the nearest known names, for an error line."""
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    return f", did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WorkdirError(f"{path} is damaged ({error}); choose another --workdir") from error
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git_revision() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,176 @@
+"""The one train loop. It knows a step function, batches and a figure to watch, and no task."""
+
+import dataclasses
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import grain
+import jax
+from jax.sharding import Mesh
+
+from covidjax.training import sharding
+from covidjax.training.checkpoint import Checkpoints, Progress
+from covidjax.training.record import Record, progress_bar
+from covidjax.training.state import TrainState
+
+
+class NonFiniteError(FloatingPointError):
+    """A training figure became NaN or infinite; the message names it and the step."""
+
+
+class StoppedError(RuntimeError):
+    """SIGTERM or SIGINT came; the state is saved and the same command goes on.
+
+    Attributes:
+      signal: the number of the one that came.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When the loop does what.
+
+    Attributes:
+      steps: batches of the whole run.
+      batch_size: of the global batch, for the images a second.
+      eval_every: steps between evaluations (which also save); the last step is always one.
+      log_every: steps between lines of training figures.
+      patience: evaluations without a better figure before it stops; 0: never.
+    """
+
+    steps: int
+    batch_size: int
+    eval_every: int
+    log_every: int
+    patience: int = 0
+
+
+def fit(
+    state: TrainState,
+    batches: grain.DatasetIterator,
+    *,
+    step_fn: Callable[..., Any],
+    evaluate: Callable[[TrainState], Mapping[str, float]],
+    monitor: str,
+    schedule: Schedule,
+    key: jax.Array,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    record: Record,
+    label: str = "",
+    quiet: bool = False,
+) -> tuple[TrainState, Progress]:
+    """Trains until the last step or until the monitored figure stops rising.
+
+    Goes on from the last checkpoint where there is one. Saves after each evaluation, before the
+    next batch is pulled, so that N + M steps with a stop between them equal N + M without.
+
+    Args:
+      state: a fresh state.
+      batches: endless training batches, this process's part.
+      step_fn: (state, batch, key) -> (state, metrics), compiled.
+      evaluate: state -> validation figures, among them `monitor`, of which more is better.
+      label: written as `fold` into the record, and before the progress line.
+
+    Returns:
+      The state after the last step, and the progress, which names the best step.
+
+    Raises:
+      NonFiniteError: the last good checkpoint stays.
+      StoppedError: after saving.
+    """
+    state, progress = checkpoints.restore_last(state, batches)
+    step = int(state.step)
+    pending: tuple[int, dict[str, jax.Array]] | None = None
+    size = schedule.batch_size
+    with (
+        _stop_requests() as stop,
+        progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
+    ):
+        while not progress.finished:
+            batch = sharding.to_device(next(batches), mesh)
+            state, metrics = step_fn(state, batch, key)
+            # Read the step before while this one runs: never wait for what was just dispatched.
+            _report(pending, schedule, record, label)
+            step, pending = step + 1, (step + 1, metrics)
+            bar.update(size)
+            if step % schedule.eval_every == 0 or step >= schedule.steps:
+                _report(pending, schedule, record, label)
+                pending = None
+                figures = dict(evaluate(state))
+                record.write(step, "validation", figures, label)
+                bar.set_postfix({monitor: f"{figures[monitor]:.4f}"})
+                _judge(progress, step, figures[monitor], schedule)
+                if progress.best_step == step:
+                    checkpoints.save_best(state)
+                checkpoints.save_last(state, batches, progress)
+            if stop and not progress.finished:
+                _report(pending, schedule, record, label)
+                checkpoints.save_last(state, batches, progress)
+                checkpoints.close()
+                where = f" of {label}" if label else ""
+                raise StoppedError(f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0])
+    return state, progress
+
+
+def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> None:
+    """Updates the progress after an evaluation."""
+    if value > progress.best_value or progress.best_step < 0:
+        progress.best_step, progress.best_value = step, value
+        progress.evaluations_since_best = 0
+    else:
+        progress.evaluations_since_best += 1
+    patient = schedule.patience == 0 or progress.evaluations_since_best < schedule.patience
+    progress.finished = step >= schedule.steps or not patient
+
+
+def _report(
+    pending: tuple[int, dict[str, jax.Array]] | None,
+    schedule: Schedule,
+    record: Record,
+    label: str,
+) -> None:
+    """Checks a step's figures, and writes them when it is their turn."""
+    if pending is None:
+        return
+    step, metrics = pending
+    figures = {name: float(value) for name, value in metrics.items()}
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"{name} is {value} at step {step}{f' of {label}' if label else ''}; the last "
+                "checkpoint is from before. Try a smaller --config.optimizer.learning_rate."
+            )
+    if step % schedule.log_every == 0 or step == schedule.steps:
+        record.write(step, "train", figures, label)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT, instead of ending the process at once; the second one ends it."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def receive(number: int, _: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in numbers:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

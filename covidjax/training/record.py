@@ -1,0 +1,66 @@
+"""What a run says while it runs: `metrics.jsonl`, TensorBoard events, a progress line."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import tensorboardX
+from tqdm import tqdm
+
+
+class Record:
+    """Appends figures to `metrics.jsonl` and, beside it, to TensorBoard events.
+
+    A resumed run repeats the lines since its last checkpoint; of two lines with the same step,
+    split and fold the later one counts. Use it as a context manager.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        self.file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        if self.file.tell() and not _ends_in_newline(workdir / "metrics.jsonl"):
+            self.file.write("\n")  # a kill cut the last line off
+        self.events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)
+
+    def write(self, step: int, split: str, figures: Mapping[str, float], fold: str = "") -> None:
+        """One line; figures that are not finite are written as null."""
+        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        line = {"step": step, "split": split, **({"fold": fold} if fold else {}), **finite}
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+        for name, value in figures.items():
+            tag = "/".join(part for part in (fold, split, name) if part)
+            self.events.add_scalar(tag, value, step)
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.file.close()
+        self.events.close()
+
+
+def progress_bar(total: int, done: int, label: str, quiet: bool) -> tqdm:
+    """Images a second and the time left; `total` and `done` in images."""
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=label,
+        unit=" images",
+        disable=quiet,
+        mininterval=0.5,
+        smoothing=0.1,
+        dynamic_ncols=True,
+    )
+
+
+def _ends_in_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"

@@ -1,0 +1,48 @@
+"""Runs one experiment: `python launch.py --config=configs/NAME.py[:key=value,...] [--workdir=DIR]`.
+
+Every field of the config can be set: `--config.epochs=3 --config.data.archive=archive.zip`. The
+config files say what they do, how long they take and what they score. The same command with the
+same --workdir goes on with a run that was stopped.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from covidjax.data.source import cache_root
+from covidjax.experiments import classify
+from covidjax.experiments.command_line import config_name, parse
+from covidjax.training.loop import NonFiniteError, StoppedError
+
+EXPERIMENTS = {"classify": classify.run}
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file(
+    "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
+)
+flags.DEFINE_string("workdir", "", "Folder of the run; default runs/NAME-TIMESTAMP.")
+
+
+def main(_: list[str]) -> None:
+    """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
+    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()
+    config = FLAGS.config.lock()
+    try:
+        EXPERIMENTS[config.experiment](config, workdir)
+    except StoppedError as error:
+        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
+        sys.exit(128 + error.signal)
+    except (ValueError, FileNotFoundError, NonFiniteError) as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=lambda argv: parse(argv, EXPERIMENTS))
