@@ -47,7 +47,9 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
         raise ManifestError(f"{path} is no split manifest: its first line must begin {MARK!r}")
     if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).strip():
         raise ManifestError(f"{path} was changed since it was written: its hash does not fit")
-    frame = pd.read_csv(io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False)
+    frame = pd.read_csv(
+        io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False
+    )
     if list(frame.columns) != ["image", "group", "fold", "part"]:
         raise ManifestError(f"{path} has the columns {', '.join(frame.columns)}")
     try:
@@ -56,5 +58,7 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
         raise ManifestError(f"{path}: {error}") from error
     used = np.concatenate([getattr(fold, part) for fold in folds for part in splits.PARTS])
     if (labels[used] < 0).any():
-        raise ManifestError(f"{path} holds images that the task does not use: it is of another task")
+        raise ManifestError(
+            f"{path} holds images that the task does not use: it is of another task"
+        )
     return folds

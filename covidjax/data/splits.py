@@ -18,7 +18,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 Rows = NDArray[np.int64]
 PARTS = ("train", "validation", "test")
-SERIES = re.compile(r"(?P<normal>NORMAL2-IM|IM)-(?P<film>\d+)|person(?P<child>\d+)_(?P<cause>[a-z]+)")
+SERIES = re.compile(
+    r"(?P<normal>NORMAL2-IM|IM)-(?P<film>\d+)|person(?P<child>\d+)_(?P<cause>[a-z]+)"
+)
 
 
 class LeakError(ValueError):
@@ -122,21 +124,21 @@ def film_series(image: str) -> tuple[str, int]:
 
 
 def check_leaks(
-    folds: Sequence[Fold], table: pd.DataFrame, near_duplicates: Sequence[Sequence[str]]
+    folds: Sequence[Fold], table: pd.DataFrame, same_pictures: Sequence[Sequence[str]]
 ) -> None:
     """Stops where a group, equal bytes or a near-duplicate pair is on two sides of a fold.
 
     Args:
       folds: to check.
       table: with the columns image, group and sha256.
-      near_duplicates: lists of image names that show the same picture (of the build report).
+      same_pictures: lists of image names that show the same picture (of the build report).
 
     Raises:
       LeakError: names the fold, what is shared and examples of it.
     """
     position = {name: row for row, name in enumerate(table["image"])}
     picture = np.arange(len(table))
-    for names in near_duplicates:
+    for names in same_pictures:
         rows = [position[name] for name in names if name in position]
         if rows:
             picture[np.isin(picture, picture[rows])] = picture[rows[0]]

@@ -86,7 +86,9 @@ def classification_metrics(
     return figures
 
 
-def confusion_matrix(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike | None) -> Ints:
+def confusion_matrix(
+    labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike | None
+) -> Ints:
     """Counts [k, k]: rows are the true classes, columns the called ones.
 
     Arguments and errors are those of `classification_metrics`; all zeros for no examples.

@@ -76,7 +76,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     table = read_table(prepared.path)
     labels = task_labels(table, config.task)
     folds = make_folds(config, table, labels)
-    splits.check_leaks(folds, table, prepared.report["near_duplicates"])
+    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
+    splits.check_leaks(folds, table, same)
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
     with workdir.claim(folder, config, prepared) as finished:

@@ -100,7 +100,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """", did you mean ...?" with the nearest known names, for an error line."""
+    """ ", did you mean ...?" with the nearest known names, for an error line."""
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     return f", did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
 

@@ -25,9 +25,8 @@ def create(name: str, *, dtype: str = "float32", **kwargs: Any) -> nn.Module:
     module = MODELS[name]
     known = set(module.__dataclass_fields__) - {"parent", "name"}
     if unknown := sorted(set(kwargs) - known):
-        raise ValueError(
-            f"model {name!r} has no field {', '.join(unknown)}: known are {', '.join(sorted(known))}"
-        )
+        fields = ", ".join(sorted(known))
+        raise ValueError(f"model {name!r} has no field {', '.join(unknown)}: known are {fields}")
     if kwargs.get("depth", 18) not in DEPTHS:
         raise ValueError(f"depth {kwargs['depth']} is unknown: known are {list(DEPTHS)}")
     return module(dtype=DTYPES[dtype], **kwargs)

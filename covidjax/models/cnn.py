@@ -41,9 +41,9 @@ class CNN(nn.Module):
             if stage:
                 x = max_pool(x, kernels=self.kernels)
             for _ in range(self.convs):
-                x = nn.Conv(
-                    width, (3, 3), use_bias=False, kernel_init=HE_NORMAL, dtype=self.dtype
-                )(x)
+                x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=HE_NORMAL, dtype=self.dtype)(
+                    x
+                )
                 x = nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x)
                 x = nn.relu(x)
         features = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)

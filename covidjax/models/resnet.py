@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from covidjax.models.convolution import conv_general_dilated
 from covidjax.models.pooling import max_pool
 
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -71,7 +72,9 @@ DEPTHS: dict[int, tuple[type[nn.Module], Sequence[int]]] = {
 }
 
 
-def convolution(width: int, size: int, stride: int, dtype: jnp.dtype, name: str) -> nn.Conv:
+def convolution(
+    width: int, size: int, stride: int, dtype: jnp.dtype, kernels: str, name: str
+) -> nn.Conv:
     """A square convolution without bias, padded as torchvision's (by half its size)."""
     return nn.Conv(
         width,
@@ -81,6 +84,7 @@ def convolution(width: int, size: int, stride: int, dtype: jnp.dtype, name: str)
         use_bias=False,
         kernel_init=HE_FAN_OUT,
         dtype=dtype,
+        conv_general_dilated=conv_general_dilated if kernels == "auto" else None,
         name=name,
     )
 
@@ -108,7 +112,7 @@ class ResNet(nn.Module):
     ) -> Float[Array, "batch num_classes"]:
         """Logits of normalised images; needs a `dropout` key and mutable `batch_stats` to train."""
         block, counts = DEPTHS[self.depth]
-        conv = partial(convolution, dtype=self.dtype)
+        conv = partial(convolution, dtype=self.dtype, kernels=self.kernels)
         norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
         x = conv(STAGE_WIDTHS[0], 7, 2, name="conv1")(images.astype(self.dtype))
         x = nn.relu(norm(name="bn1")(x))

@@ -117,7 +117,9 @@ def fit(
                 checkpoints.save_last(state, batches, progress)
                 checkpoints.close()
                 where = f" of {label}" if label else ""
-                raise StoppedError(f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0])
+                raise StoppedError(
+                    f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0]
+                )
     return state, progress
 
 
@@ -155,7 +157,7 @@ def _report(
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT, instead of ending the process at once; the second one ends it."""
+    """Collects the first SIGTERM or SIGINT; the second one ends the process as ever."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
