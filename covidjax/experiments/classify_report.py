@@ -113,16 +113,16 @@ def summary(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _pool(predictions: Sequence[Predictions], part: str) -> dict[str, NDArray]:
+def _pool(predictions: Sequence[Predictions], part: str) -> dict[str, Any]:
     """One entry an image over all folds: rows, fold, probabilities, threshold (or None)."""
     rows = [getattr(prediction.fold, part) for prediction in predictions]
     counts = [len(piece) for piece in rows]
-    thresholds = [prediction.threshold for prediction in predictions]
+    thresholds = [p.threshold for p in predictions if p.threshold is not None]
     return {
         "rows": np.concatenate(rows),
         "fold": np.repeat([prediction.fold.number for prediction in predictions], counts),
         "probabilities": np.concatenate([getattr(p, part) for p in predictions]),
-        "threshold": None if None in thresholds else np.repeat(thresholds, counts),
+        "threshold": np.repeat(thresholds, counts) if thresholds else None,
     }
 
 
@@ -150,7 +150,7 @@ def _write_figures(
     folder: Path,
 ) -> None:
     figures, classes = folder / "figures", TASKS[config.task].classes
-    shared = {
+    shared: dict[str, Any] = {
         "phantom": data.prepared.kind == "phantom",
         "title": f"{config.model.name}, {config.task}, seed {config.seed}",
     }

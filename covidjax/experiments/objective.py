@@ -57,10 +57,11 @@ def make_predict(model: nn.Module, mirror: bool) -> Callable[[Any, Any, jax.Arra
     def probabilities(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
         variables = {"params": params, "batch_stats": batch_stats}
         inputs = normalize(to_float(images))
-        result = jax.nn.softmax(model.apply(variables, inputs))
-        if mirror:
-            result = (result + jax.nn.softmax(model.apply(variables, inputs[:, :, ::-1]))) / 2
-        return result
+        views = [inputs, inputs[:, :, ::-1]] if mirror else [inputs]
+        return jnp.mean(
+            jnp.stack([jax.nn.softmax(jnp.asarray(model.apply(variables, x))) for x in views]),
+            axis=0,
+        )
 
     return probabilities
 

@@ -16,8 +16,10 @@ import ml_collections
 from covidjax.data import locking, source
 from covidjax.evaluation import results
 
-PACKAGES = ("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
-PACKAGES += ("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow")
+PACKAGES = [
+    *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
+    *("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow"),
+]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = ("data.source", "data.data_dir", "data.archive", "log_every", "quiet")
 

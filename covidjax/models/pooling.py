@@ -40,8 +40,8 @@ def max_pool(
         pad = ((padding, padding), (padding, padding))
         return nn.max_pool(x, (window, window), strides=(stride, stride), padding=pad)
     if padding:
-        pad = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-        x = jnp.pad(x, pad, constant_values=-jnp.inf)
+        sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+        x = jnp.pad(x, sides, constant_values=-jnp.inf)
     rows = (x.shape[1] - window) // stride + 1
     columns = (x.shape[2] - window) // stride + 1
     slices = (
