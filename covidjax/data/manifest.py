@@ -35,8 +35,8 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
     """The folds of a manifest, checked against the data.
 
     Raises:
-      ManifestError: no such file, a wrong hash, missing columns, images that the data lack or that
-        the task does not use.
+      ManifestError: no such file, a wrong hash, missing columns, a part without images, images that
+        the data lack or that the task does not use.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -56,6 +56,9 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
         folds = splits.from_columns(frame.to_dict("list"), table)
     except ValueError as error:
         raise ManifestError(f"{path}: {error}") from error
+    empty = [part for fold in folds for part in splits.PARTS if not len(getattr(fold, part))]
+    if empty or not folds:
+        raise ManifestError(f"{path} has no images of {empty[0] if empty else 'any part'}")
     used = np.concatenate([getattr(fold, part) for fold in folds for part in splits.PARTS])
     if (labels[used] < 0).any():
         raise ManifestError(

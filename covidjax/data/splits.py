@@ -163,13 +163,13 @@ def check_leaks(
 
 def describe(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Sequence[str]) -> str:
     """A small table: images of each class in each part of each fold."""
-    header = f"{'':12}" + "".join(f"{name:>14}" for name in classes)
+    header = f"{'':18}" + "".join(f"{name:>14}" for name in classes)
     lines = [header]
     for fold in folds:
         for part in PARTS:
             counts = np.bincount(labels[getattr(fold, part)], minlength=len(classes))
             name = f"{fold.name} {part}".strip()
-            lines.append(f"{name:<18}"[:18].ljust(12) + "".join(f"{n:>14,}" for n in counts))
+            lines.append(f"{name:<18}" + "".join(f"{n:>14,}" for n in counts))
     return "\n".join(lines)
 
 

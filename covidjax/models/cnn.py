@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -21,7 +22,7 @@ class CNN(nn.Module):
       convs: 3 x 3 convolutions a stage.
       dropout: rate before the classifier.
       dtype: of the activations; parameters, BatchNorm statistics and logits stay float32.
-      kernels: see `pooling.max_pool`.
+      kernels: "auto" takes what is fastest on the device at hand, "plain" XLA's own everywhere.
     """
 
     num_classes: int
@@ -36,6 +37,7 @@ class CNN(nn.Module):
         self, images: Float[Array, "batch height width channels"], train: bool = False
     ) -> Float[Array, "batch num_classes"]:
         """Logits of normalised images; needs a `dropout` key and mutable `batch_stats` to train."""
+        norm = batch_norm(train, self.dtype, self.kernels)
         x = images.astype(self.dtype)
         for stage, width in enumerate(self.widths):
             if stage:
@@ -44,8 +46,7 @@ class CNN(nn.Module):
                 x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=HE_NORMAL, dtype=self.dtype)(
                     x
                 )
-                x = nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x)
-                x = nn.relu(x)
+                x = nn.relu(norm()(x))
         features = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         self.sow("intermediates", "features", features)
         features = nn.Dropout(self.dropout, deterministic=not train)(features)

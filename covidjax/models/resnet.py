@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from covidjax.models.convolution import conv_general_dilated
+from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -97,7 +98,7 @@ class ResNet(nn.Module):
       depth: 18, 34, 50 or 101.
       dropout: rate before the classifier (torchvision has none: 0).
       dtype: of the activations; parameters, BatchNorm statistics and logits stay float32.
-      kernels: see `pooling.max_pool`.
+      kernels: "auto" takes what is fastest on the device at hand, "plain" XLA's own everywhere.
     """
 
     num_classes: int
@@ -113,7 +114,7 @@ class ResNet(nn.Module):
         """Logits of normalised images; needs a `dropout` key and mutable `batch_stats` to train."""
         block, counts = DEPTHS[self.depth]
         conv = partial(convolution, dtype=self.dtype, kernels=self.kernels)
-        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
+        norm = batch_norm(train, self.dtype, self.kernels)
         x = conv(STAGE_WIDTHS[0], 7, 2, name="conv1")(images.astype(self.dtype))
         x = nn.relu(norm(name="bn1")(x))
         x = max_pool(x, window=3, stride=2, padding=1, kernels=self.kernels)
