@@ -3,11 +3,20 @@
 Every field of the config can be set: `--config.epochs=3 --config.data.archive=archive.zip`. The
 config files say what they do, how long they take and what they score. The same command with the
 same --workdir goes on with a run that was stopped.
+
+    python launch.py --config=configs/cnn.py
+        no data needed: on synthetic radiographs (PHANTOM), in some minutes
+    python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=archive.zip
+        on Kaggle's CoronaHack archive (zip or unpacked folder)
+    python launch.py --help --config=configs/cnn.py
+        all fields of an experiment
 """
 
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import app, flags, logging
@@ -34,14 +43,21 @@ def main(_: list[str]) -> None:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()
     config = FLAGS.config.lock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         EXPERIMENTS[config.experiment](config, workdir)
     except StoppedError as error:
         print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
         sys.exit(128 + error.signal)
-    except (ValueError, FileNotFoundError, NonFiniteError) as error:
+    except (ValueError, OSError, NonFiniteError) as error:
         print(f"launch.py: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def stop(number: int, _: Any) -> None:
+    """For signals outside of training, where there is nothing to save."""
+    raise StoppedError("stopped", number)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict()
     config.model.name = "cnn"
     config.model.widths = (16, 32, 64, 128)
-    config.model.convs = 1
+    config.model.convs = 2
     config.model.dropout = 0.2
     config.model.kernels = "auto"
     if config.task == "covid":

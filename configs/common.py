@@ -79,7 +79,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.data.archive = ""
     config.data.manifest = ""  # a split.csv of another run
     config.data.size = arg["size"]  # pixels a side
-    config.data.equalize = "histogram"  # none, histogram, clahe
+    config.data.equalize = "clahe"  # none, histogram, clahe
     config.data.resize = "squash"  # squash, pad
 
     config.phantom = ml_collections.ConfigDict()
@@ -90,7 +90,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
     config.batch_size = 64
     config.epochs = 0  # 0: `auto_epochs` of the data
-    config.auto_epochs = ml_collections.ConfigDict({"coronahack": 15, "phantom": 15})
+    config.auto_epochs = ml_collections.ConfigDict({"coronahack": 12, "phantom": 12})
     config.evaluations = 5  # on validation, over the run; each one saves
     config.patience = 0  # evaluations without a better AUROC before it stops; 0: never
     config.log_every = 10

@@ -122,7 +122,8 @@ def write_confusion(
     shares = np.divide(counts, totals, out=np.zeros((k, k)), where=totals > 0)
     figure = canvas.blank(6.2, 5)
     axes = figure.subplots()
-    shown = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    # "auto", for constrained layout cuts the labels of square cells off.
+    shown = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(k, k):
         part = f"\n{100 * shares[row, column]:.1f} %" if totals[row, 0] else ""
         colour = "white" if shares[row, column] > 0.5 else "black"

@@ -13,16 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax import models
 from covidjax.data import batches, cache, manifest, source, splits
 from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import metrics
-from covidjax.experiments import classify_report, objective, workdir
+from covidjax.experiments import classify_check, classify_report, objective, workdir
 from covidjax.training import checkpoint, loop, optimizer, record, sharding, state, steps
-
-VALIDATIONS = ("shifted", "random")
-SELECTIONS = ("best", "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +59,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
       loop.StoppedError, loop.NonFiniteError: see `loop.fit`.
     """
     start = time.time()
-    check(config)
+    classify_check.check(config)
     prepared = source.resolve(
         config.data.source,
         config.data.data_dir,
@@ -73,6 +69,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     )
     if prepared.kind == "phantom":
         print(source.phantom_banner(), file=sys.stderr, flush=True)
+    config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, config.task)
     folds = make_folds(config, table, labels)
@@ -80,13 +77,15 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     splits.check_leaks(folds, table, same)
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
+    schedule = make_schedule(config, folds)
     with workdir.claim(folder, config, prepared) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return classify_report.read_results(folder)
         print(f"Results go to {folder}", flush=True)
         manifest.write(folder / "split.csv", folds, table)
-        print(splits.describe(folds, labels, TASKS[config.task].classes), flush=True)
+        table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
+        print(table_text, flush=True)
         images = cache.load_cache(
             prepared.path,
             prepared.fingerprint,
@@ -96,7 +95,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             progress=not config.quiet,
         )
         data = Data(prepared, images, labels, table, folds)
-        network = build(config, data, mesh)
+        network = build(config, mesh, schedule)
         with record.Record(folder) as log:
             predictions = [
                 train_fold(config, data, fold, network, folder, log) for fold in data.folds
@@ -104,30 +103,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         return classify_report.write(config, data, predictions, folder, time.time() - start)
 
 
-def check(config: ml_collections.ConfigDict) -> None:
-    """Raises ValueError for what can be seen without the data, naming the field."""
-    tables = {
-        "task": list(TASKS),
-        "split": ["official", "kfold"],
-        "validation": list(VALIDATIONS),
-        "select": list(SELECTIONS),
-        "balance": list(objective.BALANCES),
-    }
-    for field, known in tables.items():
-        if config[field] not in known:
-            hint = workdir.nearest(str(config[field]), known)
-            raise ValueError(f"config.{field}={config[field]!r} is unknown{hint}")
-    if config.task == "covid" and config.split == "official" and not config.data.manifest:
-        raise ValueError(
-            "config.task=covid cannot use config.split=official: Kaggle's TEST has no COVID-19 "
-            "image; use split=kfold"
-        )
-    for field in ("batch_size", "members", "folds", "evaluations"):
-        if config[field] < 1:
-            raise ValueError(f"config.{field} must be at least 1, got {config[field]}")
-    if config.threshold != "validation":
-        _threshold_number(config.threshold)
-    create_model(config)
+def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
+    """A copy in which epochs=0 is what the data of that kind take."""
+    config = config.copy_and_resolve_references()
+    config.epochs = config.epochs or config.auto_epochs[kind]
+    return config
 
 
 def phantom_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -137,23 +117,16 @@ def phantom_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return parameters
 
 
-def create_model(config: ml_collections.ConfigDict) -> Any:
-    """The network of the config, for the task's classes."""
-    fields = config.model.to_dict()
-    return models.create(
-        fields.pop("name"),
-        num_classes=len(TASKS[config.task].classes),
-        dtype=config.dtype,
-        **fields,
-    )
-
-
 def make_folds(
     config: ml_collections.ConfigDict, table: pd.DataFrame, labels: NDArray[np.int32]
 ) -> list[splits.Fold]:
     """The folds to run: of a manifest where one is given, else of the config's split."""
     if config.data.manifest:
-        folds = manifest.read(Path(config.data.manifest), table, labels)
+        try:
+            folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"config.data.manifest={config.data.manifest} is no text") from error
+        classify_check.check_manifest(config, folds, labels)
     elif config.split == "official":
         folds = splits.official(
             table,
@@ -175,32 +148,42 @@ def make_folds(
         return folds
     chosen = [fold for fold in folds if str(fold.number) == str(config.fold)]
     if not chosen:
-        raise ValueError(
-            f"config.fold={config.fold!r}: give all or a number from 0 to {len(folds) - 1}"
-        )
+        numbers = ", ".join(str(fold.number) for fold in folds)
+        raise ValueError(f"config.fold={config.fold!r} is no fold: give all or one of {numbers}")
     return chosen
 
 
-def build(config: ml_collections.ConfigDict, data: Data, mesh: Any) -> Network:
-    """The compiled steps and the schedule, the same for all folds."""
-    smallest = min(len(fold.train) for fold in data.folds)
+def make_schedule(config: ml_collections.ConfigDict, folds: Sequence[splits.Fold]) -> loop.Schedule:
+    """The schedule, the same for all folds: epochs of the fold with the fewest training images.
+
+    Raises:
+      ValueError: no batch can be filled, or no update be made.
+    """
+    smallest = min(len(fold.train) for fold in folds)
     if config.batch_size > smallest:
         raise ValueError(
             f"config.batch_size={config.batch_size} is more than the {smallest} training images"
         )
-    epochs = config.epochs or config.auto_epochs[data.prepared.kind]
-    per_epoch = smallest // config.batch_size
-    total = max(1, round(epochs * per_epoch))
-    schedule = loop.Schedule(
+    total = config.epochs * (smallest // config.batch_size)
+    if config.optimizer.accumulate > total:
+        raise ValueError(
+            f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the {total} "
+            "batches of the run: there would be no update"
+        )
+    return loop.Schedule(
         steps=total,
         batch_size=config.batch_size,
         eval_every=max(1, -(-total // config.evaluations)),
         log_every=config.log_every,
         patience=config.patience,
     )
-    model = create_model(config)
-    tx = optimizer.create(steps=total, **config.optimizer.to_dict())
-    strength = Augmentation(**config.augment.to_dict()) if config.augment else None
+
+
+def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule) -> Network:
+    """The network and its compiled steps, the same for all folds."""
+    model = classify_check.create_model(config)
+    tx = optimizer.create(steps=schedule.steps, **config.optimizer.to_dict())
+    strength = Augmentation(**config.augment.to_dict())
     classes = len(TASKS[config.task].classes)
     loss_fn = objective.make_loss(model, classes, config.label_smoothing, strength)
     return Network(
@@ -237,7 +220,7 @@ def train_fold(
         threshold = (
             metrics.choose_threshold(view_labels, seen[:, 1])
             if config.threshold == "validation"
-            else _threshold_number(config.threshold)
+            else float(config.threshold)
         )
     return classify_report.Predictions(fold, threshold, seen, view_labels, validation, test)
 
@@ -350,15 +333,3 @@ def predict(
         )
     ]
     return np.concatenate([np.asarray(part, np.float64) for part in parts])[: len(rows)]
-
-
-def _threshold_number(threshold: Any) -> float:
-    try:
-        number = float(threshold)
-    except ValueError as error:
-        raise ValueError(
-            f"config.threshold={threshold!r}: give validation or a number in (0, 1)"
-        ) from error
-    if not 0 < number < 1:
-        raise ValueError(f"config.threshold={threshold!r}: give validation or a number in (0, 1)")
-    return number

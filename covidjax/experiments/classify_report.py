@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.data.splits import Fold
+from covidjax.data.splits import PARTS, Fold
 from covidjax.data.table import TASKS
 from covidjax.evaluation import intervals, metrics, plots, results
 
@@ -91,13 +91,26 @@ def write(
         }
     _write_figures(config, data, pooled, found, folder)
     results.write_results(folder / "results.json", found)
-    print(summary(found), flush=True)
+    print(f"{summary(found)}\nPredictions and figures are in {folder}", flush=True)
     return found
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """The `results.json` of a finished run."""
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def split_table(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Sequence[str]) -> str:
+    """A small table: images of each class in each part of each fold."""
+    names = [f"{fold.name} {part}".strip() for fold in folds for part in PARTS]
+    rows = [labels[getattr(fold, part)] for fold in folds for part in PARTS]
+    first, widths = max(map(len, ["images", *names])), [max(8, len(name) + 2) for name in classes]
+    cells = zip(classes, widths, strict=True)
+    lines = [f"{'images':<{first}}" + "".join(f"{name:>{width}}" for name, width in cells)]
+    for name, row in zip(names, rows, strict=True):
+        counts = zip(np.bincount(row, minlength=len(classes)), widths, strict=True)
+        lines.append(f"{name:<{first}}" + "".join(f"{count:>{width},}" for count, width in counts))
+    return "\n".join(lines)
 
 
 def summary(found: Mapping[str, Any]) -> str:
@@ -154,22 +167,28 @@ def _write_figures(
         "phantom": data.prepared.kind == "phantom",
         "title": f"{config.model.name}, {config.task}, seed {config.seed}",
     }
-    curves: dict[str, plots.Scored] = {}
+    curves: dict[str, dict[str, plots.Scored]] = {}
     for split, part in pooled.items():
         prefix = split.replace("_", " ")
-        groups = data.table["group"].to_numpy()[part["rows"]]
-        curves |= plots.one_against_rest(
-            data.labels[part["rows"]], part["probabilities"], groups, classes, f"{prefix}: "
-        )
-        matrix = found["confusion_matrix"][split]
         plots.write_confusion(
             figures / f"confusion_{split}.png",
-            matrix,
+            found["confusion_matrix"][split],
             classes,
             phantom=shared["phantom"],
             title=f"{shared['title']}: {prefix}",
         )
-    plots.write_roc(figures / "roc.png", curves, **shared)
-    plots.write_precision_recall(figures / "precision_recall.png", curves, **shared)
-    plots.write_calibration(figures / "calibration.png", curves, **shared)
+        # Two classes have one curve a split, so all splits fit on one figure.
+        curves.setdefault("" if len(classes) == 2 else f"_{split}", {}).update(
+            plots.one_against_rest(
+                data.labels[part["rows"]],
+                part["probabilities"],
+                data.table["group"].to_numpy()[part["rows"]],
+                classes,
+                f"{prefix}: ",
+            )
+        )
+    for suffix, drawn in curves.items():
+        plots.write_roc(figures / f"roc{suffix}.png", drawn, **shared)
+        plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)
+        plots.write_calibration(figures / f"calibration{suffix}.png", drawn, **shared)
     plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)

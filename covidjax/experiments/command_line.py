@@ -1,5 +1,6 @@
 """The command line's mistakes, each as one line that names the field and the nearest valid ones."""
 
+import ast
 import re
 import runpy
 import sys
@@ -11,6 +12,11 @@ from absl import flags
 
 from covidjax.experiments.workdir import flatten, nearest
 
+# A line of a config file that sets a field and says in a comment what it may be.
+NOTED = re.compile(r"^ *config\.(?P<field>[\w.]+) = .*?  # (?P<note>.+)$", re.MULTILINE)
+WRONG_TYPE = re.compile(
+    r"flag --(?P<setting>config\S*): (?P<kind>invalid literal for int|could not convert string to)"
+)
 UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
 
 
@@ -18,14 +24,42 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
     """absl's flags parser for `app.run`; a mistake is one line on stderr and exit status 2."""
     values = flags.FLAGS
     try:
+        if {"-h", "-help", "--help"} & set(argv):
+            print(help_text(argv))
+            sys.exit(0)
         rest = values(list(argv))
-        asked_for_help = any(values[name].value for name in ("help", "helpfull", "helpshort"))
-        if not asked_for_help:
+        if not any(values[name].value for name in ("helpfull", "helpshort")):
             _check(rest, experiments)
     except (flags.Error, ValueError, LookupError, AttributeError, TypeError, OSError) as error:
         print(f"launch.py: {explain(error, argv)}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """What `--help` prints: the experiments, or all fields of the one that --config names.
+
+    Raises:
+      OSError, ValueError, KeyError: --config names no experiment, or a wrong argument.
+    """
+    path, arguments = _config_argument(argv)
+    if not path:
+        usage = ast.get_docstring(ast.parse(Path(argv[0]).read_text(encoding="utf-8"))) or ""
+        about = "\n\n".join(f"{name}\n{_indented(_docstring(name))}" for name in known_configs())
+        more = "All fields of one, with their values: --help --config=configs/NAME.py"
+        return f"{usage}\n\n{about}\n\n{more}"
+    if not Path(path).is_file():
+        raise FileNotFoundError(path)
+    config = runpy.run_path(path)["get_config"](arguments)
+    notes: dict[str, str] = {}
+    for file in (Path(path).with_name("common.py"), Path(path)):
+        if file.exists():
+            notes |= dict(NOTED.findall(file.read_text(encoding="utf-8")))
+    lines = []
+    for field, value in flatten(config.to_dict()).items():
+        setting = f"  --config.{field}={value}"
+        lines.append(f"{setting:<44} {notes.get(field, '')}".rstrip())
+    return f"{path}\n{_indented(_docstring(path))}\n\nFields:\n" + "\n".join(lines)
 
 
 def config_name(argv: Sequence[str]) -> str:
@@ -36,11 +70,15 @@ def config_name(argv: Sequence[str]) -> str:
 def explain(error: BaseException, argv: Sequence[str]) -> str:
     """One line of what absl and ml_collections say in many."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if "Failed loading config file" in text or isinstance(error, OSError):
+    nowhere = "Failed loading config file" in text or "'get_config'" in text
+    if nowhere or isinstance(error, OSError):
         return f"--config names no experiment; there are {', '.join(known_configs())}"
     if "Error whilst parsing config file" in text:
         lines = [line for line in text.splitlines() if line.strip()]
         return re.sub(r"^\w*Error: ", "", lines[-1])
+    if match := WRONG_TYPE.search(text):
+        kind = "a whole number" if match["kind"].startswith("invalid") else "a number"
+        return f"--{match['setting']}: expected {kind}"
     fields = _config_fields(argv)
     for name in (argument.lstrip("-").partition("=")[0] for argument in argv[1:]):
         field = name.removeprefix("config.")
@@ -59,6 +97,15 @@ def known_configs() -> list[str]:
     return [f"configs/{name}" for name in names if name not in ("__init__.py", "common.py")]
 
 
+def _docstring(path: str) -> str:
+    file = Path(path) if Path(path).exists() else Path(sys.argv[0]).resolve().parent / path
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
 def _config_argument(argv: Sequence[str]) -> tuple[str, str]:
     """The file and what stands behind its colon; two empty texts without a --config."""
     for argument, following in zip(argv, [*argv[1:], ""], strict=True):
@@ -72,9 +119,11 @@ def _config_argument(argv: Sequence[str]) -> tuple[str, str]:
 def _config_fields(argv: Sequence[str]) -> dict[str, Any]:
     """The fields of the config that --config names; none where it cannot be had."""
     path, rest = _config_argument(argv)
+    if not path:
+        return {}
     try:
         config = runpy.run_path(path)["get_config"](rest)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, ImportError, SyntaxError, flags.Error):
         return {}
     return flatten(config.to_dict())
 

@@ -4,6 +4,7 @@ import difflib
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,15 @@ def claim(
         going on.
     """
     path = workdir / "config.json"
-    if workdir.exists() and not path.exists() and any(workdir.iterdir()):
+    if workdir.exists() and not workdir.is_dir():
+        raise WorkdirError(f"--workdir={workdir} is a file; choose a folder")
+    # A kill before config.json was there leaves the lock and its unfinished copy.
+    ours = re.compile(r"\.lock|\.config\.json\..*\.tmp")
+    if (
+        workdir.exists()
+        and not path.exists()
+        and any(not ours.fullmatch(entry.name) for entry in workdir.iterdir())
+    ):
         raise WorkdirError(
             f"--workdir={workdir} holds files but no run (no config.json); choose another folder"
         )
@@ -109,9 +118,12 @@ def nearest(name: str, known: list[str]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not {"config", "data"} <= saved.keys():
+            raise ValueError("it is not a run's")
+    except (ValueError, AttributeError) as error:
         raise WorkdirError(f"{path} is damaged ({error}); choose another --workdir") from error
+    return saved
 
 
 def _versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from covidjax.models.cnn import CNN
+from covidjax.models.pooling import KERNELS
 from covidjax.models.resnet import DEPTHS, ResNet
 
 MODELS: dict[str, type[nn.Module]] = {"cnn": CNN, "resnet": ResNet}
@@ -16,7 +17,7 @@ def create(name: str, *, dtype: str = "float32", **kwargs: Any) -> nn.Module:
     """The module called `name` with its attributes set.
 
     Raises:
-      ValueError: unknown model, attribute, ResNet depth or dtype; names the known ones.
+      ValueError: unknown model, attribute, ResNet depth, dtype or kernels; names the known ones.
     """
     if name not in MODELS:
         raise ValueError(f"model {name!r} is unknown: known are {', '.join(MODELS)}")
@@ -29,4 +30,6 @@ def create(name: str, *, dtype: str = "float32", **kwargs: Any) -> nn.Module:
         raise ValueError(f"model {name!r} has no field {', '.join(unknown)}: known are {fields}")
     if kwargs.get("depth", 18) not in DEPTHS:
         raise ValueError(f"depth {kwargs['depth']} is unknown: known are {list(DEPTHS)}")
+    if kwargs.get("kernels", "auto") not in KERNELS:
+        raise ValueError(f"kernels={kwargs['kernels']!r}: known are {', '.join(KERNELS)}")
     return module(dtype=DTYPES[dtype], **kwargs)

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+KERNELS = ("auto", "plain")
+
 
 def max_pool(
     x: Float[Array, "batch height width channels"],
@@ -34,8 +36,8 @@ def max_pool(
     Raises:
       ValueError: for another value of `kernels`.
     """
-    if kernels not in ("auto", "plain"):
-        raise ValueError(f"kernels={kernels!r}: known are 'auto', 'plain'")
+    if kernels not in KERNELS:
+        raise ValueError(f"kernels={kernels!r}: known are {', '.join(KERNELS)}")
     if kernels == "plain" or jax.default_backend() != "cpu":
         pad = ((padding, padding), (padding, padding))
         return nn.max_pool(x, (window, window), strides=(stride, stride), padding=pad)

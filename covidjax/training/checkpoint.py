@@ -5,6 +5,8 @@ checkpoint is complete or not there: orbax writes under a temporary name and ren
 """
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,18 @@ class Checkpoints:
         self.best.wait_until_finished()
         abstract = _abstract(evaluated_part(state))
         return self.best.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Waits, however the block ends, for what is being written.
+
+        An interpreter that shuts down on an error would break a save under way off.
+        """
+        try:
+            yield
+        finally:
+            self.last.wait_until_finished()
+            self.best.wait_until_finished()
 
     def close(self) -> None:
         """Waits for what is being written."""

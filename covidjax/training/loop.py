@@ -93,6 +93,7 @@ def fit(
     size = schedule.batch_size
     with (
         _stop_requests() as stop,
+        checkpoints.completed(),
         progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
     ):
         while not progress.finished:
@@ -113,9 +114,9 @@ def fit(
                     checkpoints.save_best(state)
                 checkpoints.save_last(state, batches, progress)
             if stop and not progress.finished:
-                _report(pending, schedule, record, label)
-                checkpoints.save_last(state, batches, progress)
-                checkpoints.close()
+                if pending is not None:  # else this step has been evaluated, and saved with it
+                    _report(pending, schedule, record, label)
+                    checkpoints.save_last(state, batches, progress)
                 where = f" of {label}" if label else ""
                 raise StoppedError(
                     f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0]
@@ -125,7 +126,7 @@ def fit(
 
 def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> None:
     """Updates the progress after an evaluation."""
-    if value > progress.best_value or progress.best_step < 0:
+    if value > progress.best_value or progress.best_step < 0 or math.isnan(progress.best_value):
         progress.best_step, progress.best_value = step, value
         progress.evaluations_since_best = 0
     else:

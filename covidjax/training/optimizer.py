@@ -8,11 +8,13 @@ OPTIMIZERS = ("adamw", "sgd")
 
 def schedule(learning_rate: float, warmup: float, updates: int) -> optax.Schedule:
     """Linear warm-up over the share `warmup` of all updates, then a cosine to 1 % of the peak."""
+    updates = max(updates, 1)
     return optax.warmup_cosine_decay_schedule(
         init_value=learning_rate * 0.01,
         peak_value=learning_rate,
-        warmup_steps=round(warmup * updates),
-        decay_steps=max(updates, 1),
+        # optax wants one step of decay at least, also in runs of a few updates.
+        warmup_steps=min(round(warmup * updates), updates - 1),
+        decay_steps=updates,
         end_value=learning_rate * 0.01,
     )
 
@@ -47,7 +49,8 @@ def create(
         raise ValueError(f"optimizer.name={name!r}: known are {', '.join(OPTIMIZERS)}")
     if not 0 <= warmup < 1:
         raise ValueError(f"optimizer.warmup must be in [0, 1), got {warmup}")
-    if accumulate < 1 or learning_rate <= 0 or weight_decay < 0 or clip < 0:
+    # So written that NaN fails too.
+    if not (accumulate >= 1 and learning_rate > 0 and weight_decay >= 0 and clip >= 0):
         raise ValueError(
             "optimizer: accumulate must be at least 1, learning_rate positive, weight_decay and "
             f"clip not negative; got {accumulate}, {learning_rate}, {weight_decay}, {clip}"

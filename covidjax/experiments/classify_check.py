@@ -1,0 +1,162 @@
+"""What a classification config must hold, seen before anything is written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from numpy.typing import NDArray
+
+from covidjax import models
+from covidjax.data import preprocess, source, splits
+from covidjax.data.table import TASKS
+from covidjax.experiments import objective, workdir
+from covidjax.training import optimizer
+from tfds_coronahack import phantom
+
+VALUES: dict[str, Sequence[str]] = {
+    "task": tuple(TASKS),
+    "split": ("official", "kfold"),
+    "part": ("", "TRAIN", "TEST"),
+    "validation": ("shifted", "random"),
+    "select": ("best", "last"),
+    "balance": objective.BALANCES,
+    "dtype": tuple(models.DTYPES),
+    "data.source": source.SOURCES,
+    "data.equalize": preprocess.EQUALIZE,
+    "data.resize": preprocess.RESIZE,
+    "model.name": tuple(models.MODELS),
+    "model.kernels": ("auto", "plain"),
+    "optimizer.name": optimizer.OPTIMIZERS,
+}
+# Lowest and highest, both allowed; None for no limit.
+RANGES: dict[str, tuple[float, float | None]] = {
+    "seed": (0, 2**31 - 1),
+    "folds": (2, None),
+    "members": (1, None),
+    "views": (0, None),
+    "bootstrap_samples": (1, None),
+    "data.size": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
+    "phantom.images": (phantom.FEWEST, phantom.MOST),
+    "phantom.seed": (0, None),
+    "phantom.size": (phantom.SMALLEST, phantom.LARGEST),
+    "batch_size": (1, None),
+    "epochs": (0, None),
+    "auto_epochs.coronahack": (1, None),
+    "auto_epochs.phantom": (1, None),
+    "evaluations": (1, None),
+    "patience": (0, None),
+    "log_every": (1, None),
+    "model.convs": (1, None),
+    "optimizer.accumulate": (1, None),
+    "optimizer.weight_decay": (0, None),
+    "optimizer.clip": (0, None),
+}
+BELOW_ONE = ("label_smoothing", "ema", "model.dropout", "optimizer.warmup", "optimizer.momentum")
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError for what can be seen without the data: one line that names the field."""
+    fields = workdir.flatten(config.to_dict())
+    for name, known in VALUES.items():
+        if name in fields and fields[name] not in known:
+            hint = workdir.nearest(str(fields[name]), [value for value in known if value])
+            raise ValueError(f"config.{name}={fields[name]!r} is unknown{hint}")
+    for name, (low, high) in RANGES.items():
+        if name in fields and not low <= fields[name] <= (np.inf if high is None else high):
+            limits = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise ValueError(f"config.{name} must be {limits}, got {fields[name]}")
+    for name in BELOW_ONE:
+        if name in fields and not 0 <= fields[name] < 1:
+            raise ValueError(f"config.{name} must be in [0, 1), got {fields[name]}")
+    for name, value in fields.items():
+        if name.startswith("augment.") and not 0 <= value <= _most(name):
+            limits = "at least 0" if _most(name) == np.inf else f"from 0 to {_most(name)}"
+            raise ValueError(f"config.{name} must be {limits}, got {value}")
+    if not 0 < config.optimizer.learning_rate < np.inf:
+        rate = config.optimizer.learning_rate
+        raise ValueError(f"config.optimizer.learning_rate must be above 0, got {rate}")
+    if not 0 < config.validation_fraction <= 0.5:
+        fraction = config.validation_fraction
+        raise ValueError(f"config.validation_fraction must be in (0, 0.5], got {fraction}")
+    _check_threshold(config.threshold)
+    _check_together(config)
+    _check_network(config)
+
+
+def check_manifest(
+    config: ml_collections.ConfigDict, folds: Sequence[splits.Fold], labels: NDArray[np.int32]
+) -> None:
+    """Raises ValueError where a part of a manifest's fold has fewer than two classes."""
+    for fold in folds:
+        for part in splits.PARTS:
+            rows = getattr(fold, part)
+            if len(np.unique(labels[rows])) < 2:
+                raise ValueError(
+                    f"config.data.manifest={config.data.manifest}: {part} of fold {fold.number} "
+                    f"has {len(rows)} images, not of two classes at least"
+                )
+
+
+def create_model(config: ml_collections.ConfigDict) -> Any:
+    """The network of the config, for the task's classes."""
+    fields = config.model.to_dict()
+    return models.create(
+        fields.pop("name"),
+        num_classes=len(TASKS[config.task].classes),
+        dtype=config.dtype,
+        **fields,
+    )
+
+
+def _most(name: str) -> float:
+    """The largest value of an augmentation's strength: 1 for probabilities and shares."""
+    return 1 if name in ("augment.flip", "augment.erase") else np.inf
+
+
+def _check_threshold(threshold: str) -> None:
+    if threshold == "validation":
+        return
+    try:
+        inside = 0 < float(threshold) < 1
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ValueError(f"config.threshold={threshold!r}: give validation or a number in (0, 1)")
+
+
+def _check_together(config: ml_collections.ConfigDict) -> None:
+    """Fields that are fine one by one, but not together."""
+    if config.data.manifest:
+        return
+    if config.task == "covid" and config.split == "official":
+        raise ValueError(
+            "config.task=covid cannot use config.split=official: Kaggle's TEST has no COVID-19 "
+            "image; use split=kfold"
+        )
+    if config.part and config.split != "kfold":
+        raise ValueError(f"config.part={config.part} needs config.split=kfold")
+    last = config.folds - 1 if config.split == "kfold" else 0
+    if config.fold != "all" and config.fold not in map(str, range(last + 1)):
+        known = f"a number from 0 to {last}" if last else "0 with config.split=official"
+        raise ValueError(f"config.fold={config.fold!r}: give all, or {known}")
+
+
+def _check_network(config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError for a network that cannot be made for such images."""
+    if config.model.name == "cnn":
+        widths = tuple(config.model.widths)
+        if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
+            raise ValueError(f"config.model.widths must be whole numbers above 0, got {widths}")
+        if config.data.size < 2 ** (len(widths) - 1):
+            raise ValueError(
+                f"config.data.size={config.data.size} is too small for the {len(widths)} stages of "
+                f"config.model.widths: they need {2 ** (len(widths) - 1)} pixels"
+            )
+    image = jnp.zeros((1, config.data.size, config.data.size, 1))
+    try:
+        jax.eval_shape(create_model(config).init, jax.random.key(0), image)
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"config.model cannot be made: {' '.join(str(error).split())}") from error
