@@ -65,7 +65,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
     # What chooses epoch and threshold. shifted: both ends of every film series, each image seen
     # `views` times through a random distortion. random: a random part, as it is.
-    config.validation = "shifted" if config.split == "official" else "random"
+    config.validation = "auto"  # shifted (for split=official), random (for kfold)
     config.validation_fraction = 0.15
     config.views = 3
     config.threshold = "validation"  # or a number

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from tfds_coronahack.archive import ArchiveError, archive_key, locate
-from tfds_coronahack.report import REPORT, read_report
+from tfds_coronahack.report import REPORT, format_report, read_report
 from tfds_coronahack.tfds_coronahack_dataset_builder import FILE_FORMAT, Coronahack
 
 
@@ -42,11 +42,13 @@ def prepare(archive: Path | str, data_dir: Path | str, *, progress: bool = True)
     config = tfds.download.DownloadConfig(
         compute_stats=tfds.download.ComputeStatsMode.SKIP, try_download_gcs=False
     )
-    with contextlib.nullcontext() if progress else _quiet():
+    with _quiet():
         builder.download_and_prepare(download_config=config)
     prepared = prepared_dir(data_dir)
     if prepared is None:
         raise ArchiveError(f"{folder} is damaged; delete it and build again.")
+    if progress:
+        print(format_report(read_report(prepared)))
     return _check_same(prepared, archive, key)  # another process may have been there first
 
 
@@ -85,7 +87,7 @@ def _check_same(prepared: Path, archive: Path, key: str) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the bars and the lines that TFDS prints."""
+    """Without the bars and the lines that TFDS prints; the builder's own bar goes to stderr."""
     shown = getattr(tqdm_utils, "_active", True)  # there is no public way to ask
     tfds.display_progress_bar(enable=False)
     try:

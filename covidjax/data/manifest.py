@@ -1,7 +1,7 @@
 """Splits as files that another run, or another lab, can be given.
 
 A manifest is a CSV of `image,group,fold,part` below one comment line that holds the SHA-256 of the
-rest, so that a changed copy is noticed.
+rest, so that a changed copy is noticed, and PHANTOM where the images are synthetic.
 """
 
 import hashlib
@@ -22,12 +22,15 @@ class ManifestError(ValueError):
     """A manifest that cannot be used; the message says which line or column."""
 
 
-def write(path: Path, folds: Sequence[splits.Fold], table: pd.DataFrame) -> str:
+def write(
+    path: Path, folds: Sequence[splits.Fold], table: pd.DataFrame, *, phantom: bool = False
+) -> str:
     """Writes the folds, and returns the hash."""
     body = pd.DataFrame(splits.as_columns(folds, table)).to_csv(index=False, lineterminator="\n")
     digest = hashlib.sha256(body.encode()).hexdigest()
     with locking.temporary(path) as file:
-        file.write(f"{MARK}{digest}\n{body}".encode())
+        note = " PHANTOM" if phantom else ""
+        file.write(f"{MARK}{digest}{note}\n{body}".encode())
     return digest
 
 
@@ -45,7 +48,9 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
     first, _, body = text.partition("\n")
     if not first.startswith(MARK):
         raise ManifestError(f"{path} is no split manifest: its first line must begin {MARK!r}")
-    if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).strip():
+    if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).removesuffix(
+        " PHANTOM"
+    ):
         raise ManifestError(f"{path} was changed since it was written: its hash does not fit")
     frame = pd.read_csv(
         io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False

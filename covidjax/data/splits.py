@@ -161,18 +161,6 @@ def check_leaks(
                     )
 
 
-def describe(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Sequence[str]) -> str:
-    """A small table: images of each class in each part of each fold."""
-    header = f"{'':18}" + "".join(f"{name:>14}" for name in classes)
-    lines = [header]
-    for fold in folds:
-        for part in PARTS:
-            counts = np.bincount(labels[getattr(fold, part)], minlength=len(classes))
-            name = f"{fold.name} {part}".strip()
-            lines.append(f"{name:<18}" + "".join(f"{n:>14,}" for n in counts))
-    return "\n".join(lines)
-
-
 def _series_ends(train: pd.DataFrame, fraction: float) -> NDArray[np.bool_]:
     """True for the lowest and the highest film numbers of every series, by group.
 
@@ -204,10 +192,11 @@ def _checked_sizes(fold: Fold, labels: NDArray[np.int32]) -> Fold:
     for part in PARTS:
         rows = getattr(fold, part)
         if len(np.unique(labels[rows])) < 2:
+            mend = "fewer folds, a larger validation_fraction" if fold.name else "split=kfold"
+            count = len(np.unique(labels[rows]))
             raise ValueError(
-                f"{part} of {fold.name or 'the split'} has {len(rows)} images of "
-                f"{len(np.unique(labels[rows]))} class; two classes at least are needed "
-                "(Kaggle's TEST has no COVID-19: use split=kfold for task=covid)"
+                f"{part} of {fold.name or 'the split'} has {len(rows)} images of {count} "
+                f"class, but two are needed: try {mend} or more images"
             )
     return fold
 

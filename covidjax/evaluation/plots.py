@@ -28,7 +28,7 @@ from covidjax.evaluation.metrics import (
 BAND_SAMPLES = 2000
 # Columns of metrics.jsonl that are no figure.
 BOOKKEEPING = frozenset(
-    {"step", "split", "epoch", "fold", "seed", "time", "seconds", "images_per_second"}
+    {"step", "split", "epoch", "fold", "data", "seed", "time", "seconds", "images_per_second"}
 )
 # {(split, fold): {figure: {step: value}}}
 Lines = dict[tuple[str, Any], dict[str, dict[float, float]]]
@@ -55,11 +55,20 @@ def one_against_rest(
     return {f"{prefix}{class_names[c]}": Scored(y == c, p[:, c], groups) for c in classes}
 
 
-def write_roc(path: Path, curves: Mapping[str, Scored], *, phantom: bool, title: str) -> None:
+def write_roc(
+    path: Path,
+    curves: Mapping[str, Scored],
+    *,
+    phantom: bool,
+    title: str,
+    samples: int = BAND_SAMPLES,
+    seed: int = 0,
+) -> None:
     """ROC curves with the AUROC in the legend and, where groups are given, 95 % bands.
 
     The band is the pointwise 2.5 to 97.5 % range of the sensitivity at a false positive rate over
-    bootstrap resamples of groups. A curve with one class only is named in the legend as undefined.
+    `samples` bootstrap resamples of groups. A curve with one class only is named in the legend as
+    undefined.
     """
     figure = canvas.blank(5.5, 5.5)
     axes = figure.subplots()
@@ -72,7 +81,7 @@ def write_roc(path: Path, curves: Mapping[str, Scored], *, phantom: bool, title:
         false, true, _ = sk.roc_curve(y, s)
         text, range_text = f"AUROC {sk.roc_auc_score(y, s):.3f}", ""
         if curve.groups is not None:
-            grid, low, high, interval = roc_band(y, s, curve.groups)
+            grid, low, high, interval = roc_band(y, s, curve.groups, samples=samples, seed=seed)
             axes.fill_between(grid, low, high, color=style[0], alpha=0.15, linewidth=0)
             range_text = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
         canvas.line(axes, false, true, style, f"{_counted(name, y)}\n{text}{range_text}")
@@ -195,7 +204,7 @@ def write_training_curves(path: Path, metrics_jsonl: Path, *, phantom: bool, tit
             points = np.array(sorted(line[name].items()), dtype=np.float64)
             first = fold == next(f for s, f in lines if s == split and name in lines[s, f])
             canvas.line(axes, points[:, 0], points[:, 1], styles[split], split if first else None)
-        axes.set_xlabel("Step (optimizer updates)")
+        axes.set_xlabel("Step (batches)")
         margin = 0.02 * (max(steps) - min(steps)) + 1e-9
         axes.set_xlim(min(steps) - margin, max(steps) + margin)
         axes.set_ylabel(name.replace("_", " "))

@@ -67,7 +67,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         phantom_parameters(config),
         progress=not config.quiet,
     )
-    if prepared.kind == "phantom":
+    phantom = prepared.kind == "phantom"
+    if phantom:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
@@ -83,7 +84,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return classify_report.read_results(folder)
         print(f"Results go to {folder}", flush=True)
-        manifest.write(folder / "split.csv", folds, table)
+        manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
         print(table_text, flush=True)
         images = cache.load_cache(
@@ -96,7 +97,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         )
         data = Data(prepared, images, labels, table, folds)
         network = build(config, mesh, schedule)
-        with record.Record(folder) as log:
+        with record.Record(folder, "PHANTOM" if phantom else "") as log:
             predictions = [
                 train_fold(config, data, fold, network, folder, log) for fold in data.folds
             ]
@@ -104,9 +105,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
 
 def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
-    """A copy in which epochs=0 is what the data of that kind take."""
+    """A copy without `auto`: the epochs that data of that kind take, the split's validation."""
     config = config.copy_and_resolve_references()
     config.epochs = config.epochs or config.auto_epochs[kind]
+    if config.validation == "auto":
+        config.validation = "shifted" if config.split == "official" else "random"
     return config
 
 

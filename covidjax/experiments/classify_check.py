@@ -20,7 +20,7 @@ VALUES: dict[str, Sequence[str]] = {
     "task": tuple(TASKS),
     "split": ("official", "kfold"),
     "part": ("", "TRAIN", "TEST"),
-    "validation": ("shifted", "random"),
+    "validation": ("auto", "shifted", "random"),
     "select": ("best", "last"),
     "balance": objective.BALANCES,
     "dtype": tuple(models.DTYPES),
@@ -136,6 +136,8 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
             "config.task=covid cannot use config.split=official: Kaggle's TEST has no COVID-19 "
             "image; use split=kfold"
         )
+    if config.validation == "shifted" and config.split != "official":
+        raise ValueError("config.validation=shifted needs config.split=official; give random")
     if config.part and config.split != "kfold":
         raise ValueError(f"config.part={config.part} needs config.split=kfold")
     last = config.folds - 1 if config.split == "kfold" else 0

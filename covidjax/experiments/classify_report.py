@@ -188,7 +188,13 @@ def _write_figures(
             )
         )
     for suffix, drawn in curves.items():
-        plots.write_roc(figures / f"roc{suffix}.png", drawn, **shared)
+        plots.write_roc(
+            figures / f"roc{suffix}.png",
+            drawn,
+            samples=config.bootstrap_samples,
+            seed=config.seed,
+            **shared,
+        )
         plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)
         plots.write_calibration(figures / f"calibration{suffix}.png", drawn, **shared)
     plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)

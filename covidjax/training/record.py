@@ -17,7 +17,9 @@ class Record:
     split and fold the later one counts. Use it as a context manager.
     """
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, note: str = "") -> None:
+        """`note` stands as `data` in every line; for what no reader may overlook."""
+        self.note = note
         self.file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         if self.file.tell() and not _ends_in_newline(workdir / "metrics.jsonl"):
             self.file.write("\n")  # a kill cut the last line off
@@ -26,7 +28,8 @@ class Record:
     def write(self, step: int, split: str, figures: Mapping[str, float], fold: str = "") -> None:
         """One line; figures that are not finite are written as null."""
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        line = {"step": step, "split": split, **({"fold": fold} if fold else {}), **finite}
+        marks = {name: text for name, text in (("fold", fold), ("data", self.note)) if text}
+        line = {"step": step, "split": split, **marks, **finite}
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
         for name, value in figures.items():

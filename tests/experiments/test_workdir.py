@@ -1,0 +1,144 @@
+"""Who may write to a run's folder."""
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import ml_collections
+import pytest
+
+from covidjax.data.source import Prepared
+from covidjax.experiments import workdir
+
+PREPARED = Prepared(Path("prepared"), "phantom", "ab" * 32, {"archive": "archive.zip"})
+
+
+def config(**changes: object) -> ml_collections.ConfigDict:
+    fields = {"seed": 0, "quiet": False, "log_every": 10, "widths": (8, 16)}
+    fields |= {"data": {"archive": "", "size": 32}}
+    made = ml_collections.ConfigDict(fields)
+    made.update_from_flattened_dict(changes)
+    return made.lock()
+
+
+def refused(folder: Path, given: ml_collections.ConfigDict, prepared: Prepared = PREPARED) -> str:
+    with pytest.raises(workdir.WorkdirError) as caught, workdir.claim(folder, given, prepared):
+        pass
+    return str(caught.value)
+
+
+def test_a_new_folder_gets_a_config_json(tmp_path: Path) -> None:
+    with workdir.claim(tmp_path / "new" / "run", config(), PREPARED) as finished:
+        assert finished is False
+    saved = json.loads((tmp_path / "new" / "run" / "config.json").read_text())
+    assert saved["config"]["data"] == {"archive": "", "size": 32}
+    assert saved["data"] == {
+        "kind": "PHANTOM",
+        "fingerprint": "ab" * 32,
+        "archive": "archive.zip",
+    }
+    assert saved["versions"]["jax"][0].isdigit()
+    assert saved["versions"].keys() > {"python", *workdir.PACKAGES[:3]}
+    assert len(saved["devices"]) == 8
+
+
+def test_a_run_is_finished_when_its_results_are_there(tmp_path: Path) -> None:
+    for expected in (False, False, True):
+        with workdir.claim(tmp_path, config(), PREPARED) as finished:
+            assert finished is expected
+        if not expected:
+            (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        written = (tmp_path / "checkpoints" / "x").exists()
+        (tmp_path / "checkpoints" / "x").touch()
+        if written:
+            (tmp_path / "results.json").write_text("{}")
+
+
+@pytest.mark.parametrize("field", ["seed", "data.size", "widths"])
+def test_another_config_is_refused_naming_field_and_values(tmp_path: Path, field: str) -> None:
+    with workdir.claim(tmp_path, config(), PREPARED):
+        pass
+    before = (tmp_path / "config.json").read_bytes()
+    value: object = (8, 99) if field == "widths" else 99
+    line = refused(tmp_path, config(**{field: value}))
+    assert f"{field}: " in line and "99" in line and "another config" in line
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_what_does_not_change_a_result_may_differ(tmp_path: Path) -> None:
+    with workdir.claim(tmp_path, config(), PREPARED):
+        pass
+    other = config(**{"quiet": True, "log_every": 3, "data.archive": "elsewhere.zip"})
+    with workdir.claim(tmp_path, other, PREPARED) as finished:
+        assert finished is False
+
+
+def test_a_saved_field_that_is_gone_or_new_is_named(tmp_path: Path) -> None:
+    with workdir.claim(tmp_path, config(), PREPARED):
+        pass
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    saved["config"]["retired"] = saved["config"].pop("seed")
+    path.write_text(json.dumps(saved))
+    line = refused(tmp_path, config())
+    assert "seed: missing there, 0 now" in line
+    assert "retired: 0 there, missing now" in line
+
+
+def test_other_data_are_refused(tmp_path: Path) -> None:
+    with workdir.claim(tmp_path, config(), PREPARED):
+        pass
+    other = Prepared(Path("prepared"), "phantom", "cd" * 32, {"archive": "archive.zip"})
+    assert f"fingerprint: {'ab' * 8} there, {'cd' * 8} now" in refused(tmp_path, config(), other)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    assert "holds files but no run" in refused(tmp_path, config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert "is a file" in refused(tmp_path / "thesis.tex", config())
+
+
+def test_a_kill_before_config_json_leaves_a_usable_folder(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".config.json.123.abcd.tmp").write_text('{"conf')
+    with workdir.claim(tmp_path, config(), PREPARED) as finished:
+        assert finished is False
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
+
+
+@pytest.mark.parametrize("text", ["", '{"config": {', "[]", "3", '{"name": "other"}'])
+def test_a_damaged_config_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert "config.json is damaged" in refused(tmp_path, config())
+    assert (tmp_path / "config.json").read_text() == text
+
+
+def hold(folder: Path, ready: Callable, done: Callable) -> None:
+    with workdir.locking.try_exclusive(folder / ".lock") as held:
+        assert held
+        ready()
+        done()
+
+
+def test_a_running_process_keeps_others_out(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path, ready.set, done.wait))
+    process.start()
+    try:
+        assert ready.wait(60)
+        assert "another process is running" in refused(tmp_path, config())
+        assert not (tmp_path / "config.json").exists()
+    finally:
+        done.set()
+        process.join()
+    with workdir.claim(tmp_path, config(), PREPARED) as finished:
+        assert finished is False
+
+
+def test_flatten_and_nearest() -> None:
+    assert workdir.flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
+    assert workdir.nearest("epoch", ["epochs", "seed"]) == ", did you mean epochs?"
+    assert workdir.nearest("zzz", ["epochs", "seed"]) == "; known: epochs, seed"
