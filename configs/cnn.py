@@ -17,10 +17,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config = common.classify(values)
     config.model = ml_collections.ConfigDict()
     config.model.name = "cnn"
-    config.model.widths = (16, 32, 64, 128)
-    config.model.convs = 2
-    config.model.dropout = 0.2
-    config.model.kernels = "auto"
+    config.model.widths = (16, 32, 64, 128)  # channels of the stages
+    config.model.convs = 2  # 3 x 3 convolutions a stage
+    config.model.dropout = 0.2  # before the classifier
+    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
     if config.task == "covid":
         # A third of the images, so more epochs for as many updates.
         config.batch_size = 32

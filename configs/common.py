@@ -53,61 +53,62 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     """The defaults of every classifier; `arg` is what `parse_arg` returned."""
     config = ml_collections.ConfigDict()
     config.experiment = "classify"
-    # covid (COVID-19 against Normal), pneumonia (Normal against all pneumonia), cause (4 classes).
-    config.task = arg["task"]
+    config.task = arg["task"]  # covid, pneumonia (each against Normal), cause (4 classes)
     # Kaggle's TEST has no COVID-19, so that task is cross-validated.
-    config.split = arg["split"] or ("kfold" if arg["task"] == "covid" else "official")
-    config.folds = 5
+    default_split = "kfold" if arg["task"] == "covid" else "official"
+    config.split = arg["split"] or default_split  # official (Kaggle's TRAIN and TEST), kfold
+    config.folds = 5  # of kfold; grouped and stratified
     config.fold = arg["fold"]  # all, or the number of one
     config.part = ""  # kfold on TRAIN or TEST alone; "" for both
-    config.seed = arg["seed"]
+    config.seed = arg["seed"]  # of everything: weights, order, augmentation, splits, bootstrap
     config.members = 1  # networks whose probabilities are averaged
 
     # What chooses epoch and threshold. shifted: both ends of every film series, each image seen
     # `views` times through a random distortion. random: a random part, as it is.
     config.validation = "auto"  # shifted (for split=official), random (for kfold)
-    config.validation_fraction = 0.15
-    config.views = 3
-    config.threshold = "validation"  # or a number
+    config.validation_fraction = 0.15  # of the training images, groups whole
+    config.views = 3  # distortions of each image in shifted validation; 0: as they are
+    config.threshold = "validation"  # best balanced accuracy there, or a number
     config.select = "best"  # or last: which epoch's weights are evaluated
     config.mirror = True  # predict the mean over an image and its mirror
-    config.bootstrap_samples = 2000
+    config.bootstrap_samples = 2000  # of the 95 % intervals
 
     config.data = ml_collections.ConfigDict()
     config.data.source = arg["data"]  # auto, coronahack, phantom
-    config.data.data_dir = ""
-    config.data.archive = ""
+    config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default
+    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to
     config.data.manifest = ""  # a split.csv of another run
     config.data.size = arg["size"]  # pixels a side
     config.data.equalize = "clahe"  # none, histogram, clahe
     config.data.resize = "squash"  # squash, pad
 
     config.phantom = ml_collections.ConfigDict()
-    config.phantom.images = 500
-    config.phantom.seed = 0
-    config.phantom.size = 128
-    config.phantom.shortcuts = ""  # of letter,size,border,brightness
+    config.phantom.images = 500  # synthetic radiographs
+    config.phantom.seed = 0  # of the phantom alone
+    config.phantom.size = 128  # pixels, about; sizes vary
+    config.phantom.shortcuts = ""  # planted ones, of letter,size,border,brightness
 
-    config.batch_size = 64
+    config.batch_size = 64  # global: over all devices
     config.epochs = 0  # 0: `auto_epochs` of the data
     config.auto_epochs = ml_collections.ConfigDict({"coronahack": 12, "phantom": 12})
     config.evaluations = 5  # on validation, over the run; each one saves
     config.patience = 0  # evaluations without a better AUROC before it stops; 0: never
-    config.log_every = 10
+    config.log_every = 10  # steps between lines of training figures
 
     config.balance = "loss"  # class weights; sampling: equally many of each class; none
-    config.label_smoothing = 0.1
-    config.ema = 0.99
+    config.label_smoothing = 0.1  # share of the target spread over all classes
+    config.ema = 0.99  # decay of the averaged weights, which are the ones evaluated
     config.dtype = "float32"  # bfloat16: activations; statistics and logits stay float32
+    # Ranges of random framing and film, see covidjax/data/augment.py.
     config.augment = ml_collections.ConfigDict(dataclasses.asdict(Augmentation()))
 
     config.optimizer = ml_collections.ConfigDict()
-    config.optimizer.name = "adamw"  # sgd
-    config.optimizer.learning_rate = 3e-3
-    config.optimizer.warmup = 0.1
-    config.optimizer.weight_decay = 1e-3
-    config.optimizer.momentum = 0.9
-    config.optimizer.clip = 1.0
+    config.optimizer.name = "adamw"  # adamw, sgd (Nesterov)
+    config.optimizer.learning_rate = 3e-3  # the peak, before a cosine to 1 %
+    config.optimizer.warmup = 0.1  # share of the updates
+    config.optimizer.weight_decay = 1e-3  # of kernels, not of biases and scales
+    config.optimizer.momentum = 0.9  # of sgd
+    config.optimizer.clip = 1.0  # largest norm of the gradient; 0: none
     config.optimizer.accumulate = 1  # batches an update
 
     config.quiet = False  # no progress bars

@@ -17,9 +17,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config = common.classify(values)
     config.model = ml_collections.ConfigDict()
     config.model.name = "resnet"
-    config.model.depth = values["depth"]
-    config.model.dropout = 0.2
-    config.model.kernels = "auto"
+    config.model.depth = values["depth"]  # 18, 34, 50, 101
+    config.model.dropout = 0.2  # before the classifier
+    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
     config.optimizer.learning_rate = 1e-3
     config.optimizer.weight_decay = 1e-2
     if config.task == "covid":
