@@ -7,7 +7,7 @@ from typing import Any
 import ml_collections
 
 from covidjax.data.augment import Augmentation
-from covidjax.experiments.workdir import nearest
+from covidjax.experiments.fields import nearest
 
 
 def parse_arg(arg: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.experiment = "classify"
     config.task = arg["task"]  # covid, pneumonia (each against Normal), cause (4 classes)
     # Kaggle's TEST has no COVID-19, so that task is cross-validated.
+    config.defaults_for = arg["task"]  # so that a task set elsewhere is noticed
     default_split = "kfold" if arg["task"] == "covid" else "official"
     config.split = arg["split"] or default_split  # official (Kaggle's TRAIN and TEST), kfold
     config.folds = 5  # of kfold; grouped and stratified

@@ -26,12 +26,17 @@ def write(
     path: Path, folds: Sequence[splits.Fold], table: pd.DataFrame, *, phantom: bool = False
 ) -> str:
     """Writes the folds, and returns the hash."""
-    body = pd.DataFrame(splits.as_columns(folds, table)).to_csv(index=False, lineterminator="\n")
+    body = _body(folds, table)
     digest = hashlib.sha256(body.encode()).hexdigest()
     with locking.temporary(path) as file:
         note = " PHANTOM" if phantom else ""
         file.write(f"{MARK}{digest}{note}\n{body}".encode())
     return digest
+
+
+def digest(folds: Sequence[splits.Fold], table: pd.DataFrame) -> str:
+    """The hash that `write` would give these folds."""
+    return hashlib.sha256(_body(folds, table).encode()).hexdigest()
 
 
 def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[splits.Fold]:
@@ -70,3 +75,7 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
             f"{path} holds images that the task does not use: it is of another task"
         )
     return folds
+
+
+def _body(folds: Sequence[splits.Fold], table: pd.DataFrame) -> str:
+    return pd.DataFrame(splits.as_columns(folds, table)).to_csv(index=False, lineterminator="\n")

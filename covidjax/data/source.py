@@ -96,6 +96,9 @@ def resolve(
         )
     try:
         found = None if source == "phantom" else _find(data_dir, archive, progress)
+        if found is None and source == "auto" and data_dir:
+            text = f"data.data_dir={data_dir}: there is no prepared dataset.\n{_instructions()}"
+            raise SourceError(text)
         if found is None and source == "coronahack":
             found = _download(data_dir, progress)
         return _load(found or _phantom(phantom or {}, progress))

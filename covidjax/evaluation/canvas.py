@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from covidjax.evaluation.results import replacing
+from covidjax.data.locking import temporary
 
 Style = tuple[Any, Any, Any]
 # Colour, line style, marker; the colours also differ in lightness, for print without colour.
@@ -84,5 +84,5 @@ def save(figure: Figure, path: Path, title: str, phantom: bool) -> None:
             va="center",
             zorder=10,
         )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    with temporary(path) as file:
+        figure.savefig(file, format="png", dpi=120)

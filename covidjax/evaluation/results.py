@@ -3,9 +3,7 @@
 import json
 import math
 import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from covidjax.data.locking import temporary
+
 
 class ResultsError(ValueError):
     """Results that cannot be written in the form asked for."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to `path` when the block ends well.
-
-    The folder is made. A reader sees the old file or the whole new one; where the block raises,
-    the old file stays and the temporary one is removed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
@@ -45,8 +28,8 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
       ResultsError: a value or a key that JSON cannot hold; names where it stands.
     """
     text = json.dumps(_plain(results, "results"), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    with temporary(path) as file:
+        file.write((text + "\n").encode())
 
 
 def write_predictions(
@@ -108,8 +91,8 @@ def write_predictions(
         table[f"p_{name}"] = p[:, index]
     if phantom:
         table["data"] = "PHANTOM"
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    with temporary(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n")
 
 
 def _plain(value: Any, where: str) -> Any:

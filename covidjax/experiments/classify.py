@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -39,6 +39,13 @@ class Data:
     folds: list[splits.Fold]
 
 
+class Views(NamedTuple):
+    """What chooses epoch and threshold: uint8 [v, size, size] and the label of each."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """What all folds and members share: compiled once."""
@@ -60,6 +67,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     classify_check.check(config)
+    mesh = sharding.make_mesh()
+    sharding.check_batch_size(config.batch_size, mesh)
     prepared = source.resolve(
         config.data.source,
         config.data.data_dir,
@@ -76,10 +85,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     folds = make_folds(config, table, labels)
     same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
     splits.check_leaks(folds, table, same)
-    mesh = sharding.make_mesh()
-    sharding.check_batch_size(config.batch_size, mesh)
     schedule = make_schedule(config, folds)
-    with workdir.claim(folder, config, prepared) as finished:
+    with workdir.claim(folder, config, prepared, manifest.digest(folds, table)) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return classify_report.read_results(folder)
@@ -208,38 +215,31 @@ def train_fold(
     log: record.Record,
 ) -> classify_report.Predictions:
     """Trains the members of a fold; the mean of their probabilities is its prediction."""
-    views, view_labels = validation_views(config, data, fold)
+    views = validation_views(config, data, fold)
     outputs = []
     for member in range(config.members):
         name = "-".join(
             part for part in (fold.name, f"member{member}" if config.members > 1 else "") if part
         )
-        outputs.append(
-            train_member(config, data, fold, member, name, network, folder, log, views, view_labels)
-        )
+        outputs.append(train_member(config, data, fold, member, name, network, folder, log, views))
     seen, validation, test = (np.mean(part, axis=0) for part in zip(*outputs, strict=True))
     threshold = None
     if seen.shape[1] == 2:
         threshold = (
-            metrics.choose_threshold(view_labels, seen[:, 1])
+            metrics.choose_threshold(views.labels, seen[:, 1])
             if config.threshold == "validation"
             else float(config.threshold)
         )
-    return classify_report.Predictions(fold, threshold, seen, view_labels, validation, test)
+    return classify_report.Predictions(fold, threshold, validation, test)
 
 
-def validation_views(
-    config: ml_collections.ConfigDict, data: Data, fold: splits.Fold
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Images and labels that choose epoch and threshold.
-
-    Distorted views where validation imitates a shift, else the validation images as they are.
-    """
+def validation_views(config: ml_collections.ConfigDict, data: Data, fold: splits.Fold) -> Views:
+    """Distorted views where validation imitates a shift, else the validation images as they are."""
     images, labels = data.images[fold.validation], data.labels[fold.validation]
     if config.validation != "shifted" or config.views == 0:
-        return images, labels
-    views = objective.distorted_views(images, config.views, config.seed)
-    return views, np.tile(labels, config.views)
+        return Views(images, labels)
+    distorted = objective.distorted_views(images, config.views, config.seed)
+    return Views(distorted, np.tile(labels, config.views))
 
 
 def train_member(
@@ -251,8 +251,7 @@ def train_member(
     network: Network,
     folder: Path,
     log: record.Record,
-    views: NDArray[np.uint8],
-    view_labels: NDArray[np.int32],
+    views: Views,
 ) -> tuple[NDArray[np.float64], ...]:
     """Trains one network; probabilities of the views, the validation and the test images."""
     key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
@@ -279,9 +278,9 @@ def train_member(
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
         part = checkpoint.evaluated_part(current)
-        found = probabilities(part, views, range(len(views)))
-        figures = metrics.classification_metrics(view_labels, found, None)
-        picked = np.clip(found[np.arange(len(found)), view_labels], 1e-7, 1)
+        found = probabilities(part, views.images, range(len(views.images)))
+        figures = metrics.classification_metrics(views.labels, found, None)
+        picked = np.clip(found[np.arange(len(found)), views.labels], 1e-7, 1)
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
@@ -306,7 +305,7 @@ def train_member(
         variables = checkpoint.evaluated_part(final)
     kept.close()
     return (
-        probabilities(variables, views, range(len(views))),
+        probabilities(variables, views.images, range(len(views.images))),
         probabilities(variables, data.images, fold.validation),
         probabilities(variables, data.images, fold.test),
     )

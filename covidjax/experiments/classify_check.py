@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from covidjax import models
 from covidjax.data import preprocess, source, splits
 from covidjax.data.table import TASKS
-from covidjax.experiments import objective, workdir
+from covidjax.experiments import objective
+from covidjax.experiments.fields import flatten, nearest
 from covidjax.training import optimizer
 from tfds_coronahack import phantom
 
@@ -37,7 +38,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "folds": (2, None),
     "members": (1, None),
     "views": (0, None),
-    "bootstrap_samples": (1, None),
+    "bootstrap_samples": (2, None),
     "data.size": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
     "phantom.images": (phantom.FEWEST, phantom.MOST),
     "phantom.seed": (0, None),
@@ -59,10 +60,10 @@ BELOW_ONE = ("label_smoothing", "ema", "model.dropout", "optimizer.warmup", "opt
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
-    fields = workdir.flatten(config.to_dict())
+    fields = flatten(config.to_dict())
     for name, known in VALUES.items():
         if name in fields and fields[name] not in known:
-            hint = workdir.nearest(str(fields[name]), [value for value in known if value])
+            hint = nearest(str(fields[name]), [value for value in known if value])
             raise ValueError(f"config.{name}={fields[name]!r} is unknown{hint}")
     for name, (low, high) in RANGES.items():
         if name in fields and not low <= fields[name] <= (np.inf if high is None else high):
@@ -81,7 +82,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if not 0 < config.validation_fraction <= 0.5:
         fraction = config.validation_fraction
         raise ValueError(f"config.validation_fraction must be in (0, 0.5], got {fraction}")
-    _check_threshold(config.threshold)
+    _check_threshold(config)
     _check_together(config)
     _check_network(config)
 
@@ -89,7 +90,13 @@ def check(config: ml_collections.ConfigDict) -> None:
 def check_manifest(
     config: ml_collections.ConfigDict, folds: Sequence[splits.Fold], labels: NDArray[np.int32]
 ) -> None:
-    """Raises ValueError where a part of a manifest's fold has fewer than two classes."""
+    """Raises ValueError where an image is tested twice, or a part has fewer than two classes."""
+    tested = np.concatenate([fold.test for fold in folds])
+    if len(np.unique(tested)) < len(tested):
+        raise ValueError(
+            f"config.data.manifest={config.data.manifest}: "
+            f"{len(tested) - len(np.unique(tested))} images are tested more than once"
+        )
     for fold in folds:
         for part in splits.PARTS:
             rows = getattr(fold, part)
@@ -116,9 +123,15 @@ def _most(name: str) -> float:
     return 1 if name in ("augment.flip", "augment.erase") else np.inf
 
 
-def _check_threshold(threshold: str) -> None:
+def _check_threshold(config: ml_collections.ConfigDict) -> None:
+    threshold = config.threshold
     if threshold == "validation":
         return
+    if len(TASKS[config.task].classes) > 2:
+        raise ValueError(
+            f"config.threshold={threshold!r} is for two classes; config.task={config.task} calls "
+            "the class of the largest probability: leave it out"
+        )
     try:
         inside = 0 < float(threshold) < 1
     except ValueError:
@@ -129,6 +142,11 @@ def _check_threshold(threshold: str) -> None:
 
 def _check_together(config: ml_collections.ConfigDict) -> None:
     """Fields that are fine one by one, but not together."""
+    if config.task != config.defaults_for:
+        raise ValueError(
+            f"config.task={config.task} has other defaults than {config.defaults_for}: give it "
+            f"behind the colon, as in --config=configs/{config.model.name}.py:task={config.task}"
+        )
     if config.data.manifest:
         return
     if config.task == "covid" and config.split == "official":

@@ -27,14 +27,11 @@ class Predictions:
     Attributes:
       fold: whose rows they are.
       threshold: on the probability of class 1; None for more than two classes.
-      views, view_labels: of what chose epoch and threshold.
       validation, test: in the order of the fold's rows.
     """
 
     fold: Fold
     threshold: float | None
-    views: NDArray[np.float64]
-    view_labels: NDArray[np.int32]
     validation: NDArray[np.float64]
     test: NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from covidjax.experiments.workdir import flatten, nearest
+from covidjax.experiments.fields import flatten, nearest
 
 # A line of a config file that sets a field and says in a comment what it may be.
 NOTED = re.compile(r"^ *config\.(?P<field>[\w.]+) = .*?  # (?P<note>.+)$", re.MULTILINE)

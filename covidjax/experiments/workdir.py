@@ -1,6 +1,5 @@
 """A run's folder: who may write to it, and what the run was."""
 
-import difflib
 import importlib.metadata
 import json
 import platform
@@ -16,13 +15,15 @@ import ml_collections
 
 from covidjax.data import locking, source
 from covidjax.evaluation import results
+from covidjax.experiments.fields import flatten
 
 PACKAGES = [
     *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
     *("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow"),
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
-FREE_FIELDS = ("data.source", "data.data_dir", "data.archive", "log_every", "quiet")
+FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
+FREE_FIELDS += ["log_every", "quiet"]
 
 
 class WorkdirError(ValueError):
@@ -31,11 +32,17 @@ class WorkdirError(ValueError):
 
 @contextmanager
 def claim(
-    workdir: Path, config: ml_collections.ConfigDict, prepared: source.Prepared
+    workdir: Path, config: ml_collections.ConfigDict, prepared: source.Prepared, split: str
 ) -> Iterator[bool]:
     """Makes the folder this run's, and holds it while the block runs.
 
     Writes `config.json`. Yields True where the run is finished already.
+
+    Args:
+      workdir: the folder, made where missing.
+      config: resolved.
+      prepared: the data.
+      split: hash of who is trained on and who is tested.
 
     Raises:
       WorkdirError: the folder holds something else, a run with another config, or a run that is
@@ -54,7 +61,7 @@ def claim(
         raise WorkdirError(
             f"--workdir={workdir} holds files but no run (no config.json); choose another folder"
         )
-    described = describe(config, prepared)
+    described = describe(config, prepared, split)
     with locking.try_exclusive(workdir / ".lock") as held:
         if not held:
             raise WorkdirError(f"another process is running in --workdir={workdir}")
@@ -65,7 +72,9 @@ def claim(
         yield (workdir / "results.json").exists()
 
 
-def describe(config: ml_collections.ConfigDict, prepared: source.Prepared) -> dict[str, Any]:
+def describe(
+    config: ml_collections.ConfigDict, prepared: source.Prepared, split: str
+) -> dict[str, Any]:
     """The contents of `config.json`."""
     return {
         "config": json.loads(config.to_json()),
@@ -73,6 +82,7 @@ def describe(config: ml_collections.ConfigDict, prepared: source.Prepared) -> di
             "kind": "PHANTOM" if prepared.kind == "phantom" else prepared.kind,
             "fingerprint": prepared.fingerprint,
             "archive": prepared.report["archive"],
+            "split": split,
         },
         "versions": {"python": platform.python_version(), **_versions()},
         "git_revision": _git_revision(),
@@ -84,8 +94,9 @@ def describe(config: ml_collections.ConfigDict, prepared: source.Prepared) -> di
 def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises WorkdirError where the saved run would give other figures."""
     before, after = flatten(saved["config"]), flatten(now["config"])
-    before["the data's fingerprint"] = saved["data"]["fingerprint"][:16]
-    after["the data's fingerprint"] = now["data"]["fingerprint"][:16]
+    for one, other in ((before, saved), (after, now)):
+        for fact in ("fingerprint", "split"):
+            one[f"the data's {fact}"] = str(other["data"].get(fact))[:16]
     changed = [
         f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())
@@ -97,23 +108,6 @@ def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
             f"--workdir={workdir} holds a run with another config ({shown}); "
             "choose another folder, or give that config to go on"
         )
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as `a.b`: value."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """ ", did you mean ...?" with the nearest known names, for an error line."""
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    return f", did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class NonFiniteError(FloatingPointError):
     """A training figure became NaN or infinite; the message names it and the step."""
 
 
-class StoppedError(RuntimeError):
+class StoppedError(BaseException):
     """SIGTERM or SIGINT came; the state is saved and the same command goes on.
 
     Attributes:
@@ -113,7 +113,7 @@ def fit(
                 if progress.best_step == step:
                     checkpoints.save_best(state)
                 checkpoints.save_last(state, batches, progress)
-            if stop and not progress.finished:
+            if stop:
                 if pending is not None:  # else this step has been evaluated, and saved with it
                     _report(pending, schedule, record, label)
                     checkpoints.save_last(state, batches, progress)
@@ -126,7 +126,8 @@ def fit(
 
 def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> None:
     """Updates the progress after an evaluation."""
-    if value > progress.best_value or progress.best_step < 0 or math.isnan(progress.best_value):
+    # On a tie the later one, which is trained longer: small validation parts tie early, at 1.
+    if value >= progress.best_value or progress.best_step < 0 or math.isnan(progress.best_value):
         progress.best_step, progress.best_value = step, value
         progress.evaluations_since_best = 0
     else:

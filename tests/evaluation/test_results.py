@@ -10,7 +10,6 @@ import pytest
 from covidjax.evaluation.metrics import classification_metrics
 from covidjax.evaluation.results import (
     ResultsError,
-    replacing,
     write_predictions,
     write_results,
 )
@@ -60,17 +59,6 @@ def test_what_json_cannot_hold_is_refused_by_its_place_and_the_old_file_stays(tm
         write_results(path, bad)
     assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
-
-
-def test_a_failure_while_writing_leaves_the_old_file_and_no_temporary_one(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old", encoding="utf-8")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half", encoding="utf-8")
-        assert path.read_text(encoding="utf-8") == "old"
-        raise RuntimeError
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_predictions_read_back_give_exactly_the_same_figures(tmp_path):

@@ -38,7 +38,7 @@ def predictions(
         return 0.5 * np.eye(classes)[labels[rows]] + 0.5 / classes
 
     return classify_report.Predictions(
-        fold, threshold, of(fold.validation), labels[fold.validation], of(fold.test), of(fold.test)
+        fold, threshold, validation=of(fold.validation), test=of(fold.test)
     )
 
 
@@ -59,11 +59,7 @@ def write(
     made = []
     for fold, threshold in zip(given.folds, thresholds, strict=True):
         one = predictions(fold, given.labels, classes, threshold)
-        made.append(
-            classify_report.Predictions(
-                fold, threshold, one.views, one.view_labels, one.views, one.test
-            )
-        )
+        made.append(classify_report.Predictions(fold, threshold, one.validation, one.test))
     return classify_report.write(config(task, split), given, made, folder, 12.34)
 
 

@@ -23,13 +23,16 @@ def config(**changes: object) -> ml_collections.ConfigDict:
 
 
 def refused(folder: Path, given: ml_collections.ConfigDict, prepared: Prepared = PREPARED) -> str:
-    with pytest.raises(workdir.WorkdirError) as caught, workdir.claim(folder, given, prepared):
+    with (
+        pytest.raises(workdir.WorkdirError) as caught,
+        workdir.claim(folder, given, prepared, "split"),
+    ):
         pass
     return str(caught.value)
 
 
 def test_a_new_folder_gets_a_config_json(tmp_path: Path) -> None:
-    with workdir.claim(tmp_path / "new" / "run", config(), PREPARED) as finished:
+    with workdir.claim(tmp_path / "new" / "run", config(), PREPARED, "split") as finished:
         assert finished is False
     saved = json.loads((tmp_path / "new" / "run" / "config.json").read_text())
     assert saved["config"]["data"] == {"archive": "", "size": 32}
@@ -45,7 +48,7 @@ def test_a_new_folder_gets_a_config_json(tmp_path: Path) -> None:
 
 def test_a_run_is_finished_when_its_results_are_there(tmp_path: Path) -> None:
     for expected in (False, False, True):
-        with workdir.claim(tmp_path, config(), PREPARED) as finished:
+        with workdir.claim(tmp_path, config(), PREPARED, "split") as finished:
             assert finished is expected
         if not expected:
             (tmp_path / "checkpoints").mkdir(exist_ok=True)
@@ -57,7 +60,7 @@ def test_a_run_is_finished_when_its_results_are_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["seed", "data.size", "widths"])
 def test_another_config_is_refused_naming_field_and_values(tmp_path: Path, field: str) -> None:
-    with workdir.claim(tmp_path, config(), PREPARED):
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
     before = (tmp_path / "config.json").read_bytes()
     value: object = (8, 99) if field == "widths" else 99
@@ -67,15 +70,15 @@ def test_another_config_is_refused_naming_field_and_values(tmp_path: Path, field
 
 
 def test_what_does_not_change_a_result_may_differ(tmp_path: Path) -> None:
-    with workdir.claim(tmp_path, config(), PREPARED):
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
     other = config(**{"quiet": True, "log_every": 3, "data.archive": "elsewhere.zip"})
-    with workdir.claim(tmp_path, other, PREPARED) as finished:
+    with workdir.claim(tmp_path, other, PREPARED, "split") as finished:
         assert finished is False
 
 
 def test_a_saved_field_that_is_gone_or_new_is_named(tmp_path: Path) -> None:
-    with workdir.claim(tmp_path, config(), PREPARED):
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
     path = tmp_path / "config.json"
     saved = json.loads(path.read_text())
@@ -87,7 +90,7 @@ def test_a_saved_field_that_is_gone_or_new_is_named(tmp_path: Path) -> None:
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:
-    with workdir.claim(tmp_path, config(), PREPARED):
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
     other = Prepared(Path("prepared"), "phantom", "cd" * 32, {"archive": "archive.zip"})
     assert f"fingerprint: {'ab' * 8} there, {'cd' * 8} now" in refused(tmp_path, config(), other)
@@ -103,7 +106,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
 def test_a_kill_before_config_json_leaves_a_usable_folder(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / ".config.json.123.abcd.tmp").write_text('{"conf')
-    with workdir.claim(tmp_path, config(), PREPARED) as finished:
+    with workdir.claim(tmp_path, config(), PREPARED, "split") as finished:
         assert finished is False
     assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
 
@@ -134,11 +137,5 @@ def test_a_running_process_keeps_others_out(tmp_path: Path) -> None:
     finally:
         done.set()
         process.join()
-    with workdir.claim(tmp_path, config(), PREPARED) as finished:
+    with workdir.claim(tmp_path, config(), PREPARED, "split") as finished:
         assert finished is False
-
-
-def test_flatten_and_nearest() -> None:
-    assert workdir.flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
-    assert workdir.nearest("epoch", ["epochs", "seed"]) == ", did you mean epochs?"
-    assert workdir.nearest("zzz", ["epochs", "seed"]) == "; known: epochs, seed"
