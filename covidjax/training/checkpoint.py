@@ -23,7 +23,7 @@ class Progress:
 
     Attributes:
       best_step, best_value: of the monitored figure, so far; step -1 before the first evaluation.
-      evaluations_since_best: for early stopping.
+      evaluations_since_best: without a better figure, for early stopping.
       finished: the run needs no more steps.
     """
 

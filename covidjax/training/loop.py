@@ -126,12 +126,13 @@ def fit(
 
 def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> None:
     """Updates the progress after an evaluation."""
-    # On a tie the later one, which is trained longer: small validation parts tie early, at 1.
-    if value >= progress.best_value or progress.best_step < 0 or math.isnan(progress.best_value):
+    first = progress.best_step < 0 or math.isnan(progress.best_value)
+    better = first or value > progress.best_value
+    # Of equal figures the later one is kept: small validation parts reach 1 long before training
+    # has done its work. For patience it is no better.
+    if better or value == progress.best_value:
         progress.best_step, progress.best_value = step, value
-        progress.evaluations_since_best = 0
-    else:
-        progress.evaluations_since_best += 1
+    progress.evaluations_since_best = 0 if better else progress.evaluations_since_best + 1
     patient = schedule.patience == 0 or progress.evaluations_since_best < schedule.patience
     progress.finished = step >= schedule.steps or not patient
 

@@ -107,9 +107,13 @@ def test_a_stop_during_an_evaluation_ends_as_any_other(tmp_path, straight, start
     assert_ends_as(straight, *ended, tmp_path)
 
 
-def test_a_stop_at_the_last_step_is_no_stop(tmp_path, straight, start, step_fn):
+def test_a_stop_at_the_last_step_is_not_lost_and_leaves_nothing_to_train(
+    tmp_path, straight, start, step_fn
+):
     stopping = after(12, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    ended = tiny.fit(tmp_path, step_fn=stopping, initial=start())
+    with pytest.raises(loop.StoppedError, match="step 12/12"):
+        tiny.fit(tmp_path, step_fn=stopping, initial=start())
+    ended = tiny.fit(tmp_path, step_fn=after(1, step_fn, cut_off), initial=start())
     assert_ends_as(straight, *ended, tmp_path)
 
 
@@ -168,7 +172,7 @@ def test_a_finished_run_is_not_trained_again(straight, start):
     assert found == progress
 
 
-def test_the_best_is_the_first_of_the_highest_figures(tmp_path, start, step_fn):
+def test_the_best_is_the_last_of_the_highest_figures(tmp_path, start, step_fn):
     seen = {}
 
     def evaluate(current):
@@ -179,11 +183,11 @@ def test_the_best_is_the_first_of_the_highest_figures(tmp_path, start, step_fn):
     state, progress = tiny.fit(
         tmp_path, step_fn=step_fn, evaluate=evaluate, initial=start(), **options
     )
-    assert (progress.best_step, progress.best_value) == (4, 0.7)
+    assert (progress.best_step, progress.best_value) == (6, 0.7)
     assert progress.evaluations_since_best == 4
     kept = Checkpoints(tmp_path / "checkpoints")
-    tiny.assert_same(kept.restore_best(state, 4), seen[4])
-    assert tiny.differs(seen[4], seen[12])
+    tiny.assert_same(kept.restore_best(state, 6), seen[6])
+    assert tiny.differs(seen[6], seen[4]) and tiny.differs(seen[6], seen[12])
     restored, _ = kept.restore_last(start(), tiny.make_batches())
     tiny.assert_same(evaluated_part(restored), seen[12])
     kept.close()
@@ -196,7 +200,7 @@ def test_patience_ends_the_run_and_survives_a_stop(tmp_path, start, step_fn):
     options = dict(eval_every=2, log_every=100, patience=2, evaluate=tiny.scripted(STALLING))
     state, progress = tiny.fit(tmp_path / "a", step_fn=step_fn, initial=start(), **options)
     assert state.step == 8 and progress.finished
-    assert (progress.best_step, progress.evaluations_since_best) == (4, 2)
+    assert (progress.best_step, progress.evaluations_since_best) == (6, 2)
     stopping = after(7, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(loop.StoppedError):
         tiny.fit(tmp_path / "b", step_fn=stopping, initial=start(), **options)
@@ -208,7 +212,7 @@ def test_patience_ends_the_run_and_survives_a_stop(tmp_path, start, step_fn):
 def test_without_patience_a_stalling_run_goes_to_its_end(tmp_path, start, step_fn):
     options = dict(eval_every=2, log_every=100, evaluate=tiny.scripted(STALLING))
     state, progress = tiny.fit(tmp_path, step_fn=step_fn, initial=start(), **options)
-    assert state.step == 12 and progress.best_step == 10
+    assert state.step == 12 and progress.best_step == 12
 
 
 def test_an_undefined_first_figure_does_not_stand_in_the_way_of_a_best(tmp_path, start, step_fn):
@@ -284,7 +288,7 @@ def test_judging_counts_the_evaluations_since_the_best(evaluations, patience, fi
     for step, value in enumerate(evaluations, start=1):
         loop._judge(progress, step, value, schedule)
     assert dataclasses.asdict(progress) == {
-        "best_step": evaluations.index(max(evaluations)) + 1,
+        "best_step": len(evaluations) - evaluations[::-1].index(max(evaluations)),
         "best_value": max(evaluations),
         "evaluations_since_best": since,
         "finished": finished,
