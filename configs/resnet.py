@@ -24,6 +24,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 1e-2
     if config.task == "covid":
         config.batch_size = 32
-        config.auto_epochs.coronahack = 8
+        config.auto_epochs.coronahack = 5
         config.auto_epochs.phantom = 10
     return config

@@ -47,6 +47,9 @@ MISTAKES = {
     "": "--config is missing; there are configs/cnn.py, configs/resnet.py",
     # numbers out of range
     f"{PNEUMONIA} --config.batch_size=0": "config.batch_size must be at least 1",
+    "--config=configs/cnn.py:task=cause --config.threshold=0.3": "threshold='0.3' is for two",
+    "--config=configs/cnn.py --config.task=pneumonia": "cnn.py:task=pneumonia",
+    f"{COVID} --config.validation=shifted": "config.validation=shifted needs",
     f"{PNEUMONIA} --config.threshold=2": "config.threshold='2'",
     f"{PNEUMONIA} --config.threshold=half": "config.threshold='half'",
     f"{PNEUMONIA} --config.threshold=nan": "config.threshold='nan'",
@@ -75,7 +78,7 @@ MISTAKES = {
     f"{PNEUMONIA} --config.patience=-1": "config.patience",
     f"{PNEUMONIA} --config.views=-1": "config.views",
     f"{PNEUMONIA} --config.members=0": "config.members",
-    f"{PNEUMONIA} --config.bootstrap_samples=0": "config.bootstrap_samples",
+    f"{PNEUMONIA} --config.bootstrap_samples=1": "config.bootstrap_samples",
     f"{PNEUMONIA} --config.seed=-1": "config.seed",
     f"{PNEUMONIA} --config.seed=99999999999": "config.seed must be from 0 to 2147483647",
     f"{PNEUMONIA} --config.phantom.images=3": "images",
@@ -143,6 +146,7 @@ def test_data_that_are_not_there_are_explained(launch_all: Callable, tmp_path: P
     damaged.write_bytes(b"PK\x03\x04" + bytes(1000))
     (tmp_path / "empty").mkdir()
     wanted = {
+        "--config.data.data_dir=/no/where": ["/no/where", "kaggle.com", "config.data.archive"],
         "--config.data.archive=/no/archive.zip": ["/no/archive.zip", "kaggle.com", "data_dir"],
         f"--config.data.archive={damaged}": ["cut.zip", "cut off"],
         f"--config.data.archive={tmp_path / 'empty'}": ["empty", "Metadata.csv"],

@@ -141,6 +141,7 @@ def test_config_json_says_what_ran(run: Run) -> None:
 def test_every_result_file_of_a_phantom_says_so(run: Run) -> None:
     assert "PHANTOM" in run.err and "PHANTOM" in run.out
     files = [run.folder / "config.json", run.folder / "results.json"]
+    files += [run.folder / "metrics.jsonl", run.folder / "split.csv"]
     for path in [*files, *run.folder.glob("predictions_*.csv")]:
         assert "PHANTOM" in path.read_text(encoding="utf-8"), path
 
@@ -347,12 +348,14 @@ def test_wrong_manifests_are_refused(launch_all: Callable, covid: Run, tmp_path:
     trained = fold[fold["part"] == "train"]
     shared = trained[trained["group"].duplicated(keep=False)].iloc[0]
     line = ",".join(str(value) for value in shared)
-    leak = body.replace(line, line.replace(",train", ",test"), 1)
+    leak = body.replace(line, line.replace(",train", ",validation"), 1)
+    twice = body.replace(line, line.replace(",train", ",test"), 1)
     strange = body.replace(trained["image"].iloc[0], "somebody-else.jpeg", 1)
     without_test = "\n".join(row for row in body.splitlines() if not row.endswith("test")) + "\n"
     wanted = {
         rewritten(source, tmp_path / "tampered.csv", leak, signed=False): "its hash does not fit",
         rewritten(source, tmp_path / "leak.csv", leak, signed=True): "share their group with",
+        rewritten(source, tmp_path / "twice.csv", twice, signed=True): "tested more than once",
         rewritten(source, tmp_path / "strange.csv", strange, signed=True): "somebody-else.jpeg",
         rewritten(source, tmp_path / "part.csv", without_test, signed=True): "images of test",
     }
