@@ -419,7 +419,7 @@ def test_a_fixed_threshold_is_used(variants: dict[str, Path]) -> None:
     assert found["splits"]["out_of_fold"]["sensitivity"]["value"] == pytest.approx(sensitivity)
 
 
-@pytest.mark.parametrize("name", ["last", "other", "accumulate"])
+@pytest.mark.parametrize("name", ["other", "accumulate"])
 def test_options_change_the_network(variants: dict[str, Path], name: str) -> None:
     table, base = (predictions(variants[key], "out_of_fold") for key in (name, "covid"))
     assert list(table["image"]) == list(base["image"])
