@@ -30,5 +30,5 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         # A third of the images, so more epochs for as many updates.
         config.batch_size = 32
         config.auto_epochs.coronahack = 20
-        config.auto_epochs.phantom = 40
+        config.auto_epochs.phantom = 30
     return config
