@@ -25,5 +25,5 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     if config.task == "covid":
         config.batch_size = 32
         config.auto_epochs.coronahack = 5
-        config.auto_epochs.phantom = 10
+        config.auto_epochs.phantom = 24
     return config
