@@ -3,8 +3,8 @@
     python launch.py --config=configs/resnet.py
     python launch.py --config=configs/resnet.py:task=covid --config.data.archive=ARCHIVE
 
-On two CPU cores the first takes some minutes on the phantom, which is too small to train a ResNet
-from scratch: expect a score near chance. The second takes 7 minutes (5 folds: AUROC 0.987, which
+On two CPU cores the first takes 3 minutes on the phantom, which is too small to train a ResNet
+from scratch (AUROC 0.61). The second takes 7 minutes (5 folds: AUROC 0.987, which
 tells adults from children as well as it does COVID-19).
 
 Arguments behind the colon: task, split, data, size, fold, seed, depth.
