@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from covidjax.models.convolution import convolution_of
 from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 
@@ -43,10 +44,16 @@ class CNN(nn.Module):
             if stage:
                 x = max_pool(x, kernels=self.kernels)
             for _ in range(self.convs):
-                x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=HE_NORMAL, dtype=self.dtype)(
-                    x
-                )
+                x = nn.Conv(
+                    width,
+                    (3, 3),
+                    use_bias=False,
+                    kernel_init=HE_NORMAL,
+                    dtype=self.dtype,
+                    conv_general_dilated=convolution_of(self.kernels),
+                )(x)
                 x = nn.relu(norm()(x))
+        self.sow("intermediates", "maps", x)
         features = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         self.sow("intermediates", "features", features)
         features = nn.Dropout(self.dropout, deterministic=not train)(features)

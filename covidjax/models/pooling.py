@@ -8,6 +8,7 @@ gradient made of selects. Where several positions of a window tie, the gradient 
 
 import functools
 import itertools
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -41,13 +42,40 @@ def max_pool(
     if kernels == "plain" or jax.default_backend() != "cpu":
         pad = ((padding, padding), (padding, padding))
         return nn.max_pool(x, (window, window), strides=(stride, stride), padding=pad)
+    return _pool_slices(x, window, stride, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _pool_slices(x: Array, window: int, stride: int, padding: int) -> Array:
+    return functools.reduce(jnp.maximum, _slices(x, window, stride, padding))
+
+
+def _forward(x: Array, window: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+    y = _pool_slices(x, window, stride, padding)
+    return y, (x, y)
+
+
+def _backward(
+    window: int, stride: int, padding: int, residuals: tuple[Array, Array], gradient: Array
+) -> tuple[Array]:
+    x, y = residuals
+    slices, place = jax.vjp(lambda x: _slices(x, window, stride, padding), x)
+    wins = [(part == y).astype(x.dtype) for part in slices]
+    share = gradient / sum(wins)
+    return place([win * share for win in wins])
+
+
+_pool_slices.defvjp(_forward, _backward)
+
+
+def _slices(x: Array, window: int, stride: int, padding: int) -> list[Array]:
+    """For each position in a window, what stands there in all windows."""
     if padding:
         sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
         x = jnp.pad(x, sides, constant_values=-jnp.inf)
     rows = (x.shape[1] - window) // stride + 1
     columns = (x.shape[2] - window) // stride + 1
-    slices = (
+    return [
         x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
         for i, j in itertools.product(range(window), repeat=2)
-    )
-    return functools.reduce(jnp.maximum, slices)
+    ]

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from covidjax.models.convolution import conv_general_dilated
+from covidjax.models.convolution import convolution_of
 from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 
@@ -85,7 +85,7 @@ def convolution(
         use_bias=False,
         kernel_init=HE_FAN_OUT,
         dtype=dtype,
-        conv_general_dilated=conv_general_dilated if kernels == "auto" else None,
+        conv_general_dilated=convolution_of(kernels),
         name=name,
     )
 
@@ -122,6 +122,7 @@ class ResNet(nn.Module):
             for index in range(count):
                 stride = 2 if stage > 1 and index == 0 else 1
                 x = block(width, stride, conv, norm, name=f"layer{stage}_{index}")(x)
+        self.sow("intermediates", "maps", x)
         features = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         self.sow("intermediates", "features", features)
         features = nn.Dropout(self.dropout, deterministic=not train)(features)

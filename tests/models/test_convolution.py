@@ -61,6 +61,44 @@ def test_values_and_gradients_equal_xlas(sides, kernel, strides, padding):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+# Every kind of convolution of the shipped networks that is not left to XLA.
+SHIPPED = [
+    # height and width, kernel, inputs, outputs, stride, padding
+    ((224, 224), 7, 1, 64, 2, 3),  # ResNet's first
+    ((64, 64), 3, 1, 16, 1, 1),  # the CNN's first
+    ((32, 32), 3, 16, 32, 1, 1),
+    ((16, 16), 3, 64, 64, 1, 1),
+    ((14, 14), 3, 256, 256, 1, 1),
+    ((7, 7), 3, 512, 512, 1, 1),
+    ((28, 28), 1, 64, 128, 2, 0),
+    ((14, 14), 1, 256, 64, 1, 0),
+    ((2, 2), 3, 512, 512, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("sides", "taps", "inputs", "outputs", "stride", "padding"), SHIPPED)
+def test_values_and_gradients_of_shipped_shapes_equal_xlas_to_1e_5_in_the_norm(
+    sides, taps, inputs, outputs, stride, padding
+):
+    images, weights = draw((2, *sides, inputs), 0), draw((taps, taps, inputs, outputs), 1)
+    arguments = ((stride, stride), ((padding, padding), (padding, padding)))
+    text = str(jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, *arguments))(images, weights))
+    assert "dot_general" in text
+
+    @partial(jax.jit, static_argnums=0)
+    def run(function):
+        y, pull = jax.vjp(
+            lambda a, b: function(a, b, *arguments, dimension_numbers=NHWC), images, weights
+        )
+        return y, *pull(draw(y.shape, 2))
+
+    for found, expected in zip(
+        run(conv_general_dilated), run(lax.conv_general_dilated), strict=True
+    ):
+        assert found.shape == expected.shape
+        assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
 def test_larger_grouped_and_dilated_convolutions_are_left_to_xla():
     kernel = (3, 3, 4, 4)
     assert is_product((1, SMALL_SIDE, SMALL_SIDE, 4), kernel)
