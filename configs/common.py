@@ -94,6 +94,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.auto_epochs = ml_collections.ConfigDict({"coronahack": 12, "phantom": 12})
     config.evaluations = 5  # on validation, over the run; each one saves
     config.patience = 0  # evaluations without a better AUROC before it stops; 0: never
+    config.steps_per_dispatch = 0  # sent to the devices at once; 0: 1 on CPUs, 8 elsewhere
     config.log_every = 10  # steps between lines of training figures
 
     config.balance = "loss"  # class weights; sampling: equally many of each class; none

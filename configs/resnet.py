@@ -1,4 +1,4 @@
-"""ResNet v1.5 from scratch.
+"""ResNet v1.5, from scratch or from weights that exist.
 
     python launch.py --config=configs/resnet.py
     python launch.py --config=configs/resnet.py:task=covid --config.data.archive=ARCHIVE
@@ -7,7 +7,26 @@ On two CPU cores the first takes 3 minutes on the phantom, which is too small to
 from scratch (AUROC 0.61). The second takes 7 minutes (5 folds: AUROC 0.987, which
 tells adults from children as well as it does COVID-19).
 
-Arguments behind the colon: task, split, data, size, fold, seed, depth.
+`init` names the weights to start from, of the same depth:
+  PATH.safetensors, or PATH.pth where PyTorch is installed: torchvision's or timm's state dict
+  hf://OWNER/NAME: of the Hugging Face hub, such as hf://timm/resnet18.tv_in1k or
+    hf://microsoft/resnet-50 (pip install ".[transfer]")
+  run:WORKDIR, run:WORKDIR#fold2: an earlier, finished run of this config; refused where it was
+    trained on images that are tested now (python -m covidjax.transfer.widen makes a split for it)
+
+    python launch.py --config=configs/resnet.py:init=hf://timm/resnet18.tv_in1k,size=224
+
+`--config.transfer.strategy` says what learns. With a few hundred images of the rarer class, or to
+see what the weights know by themselves: `probe` (the network stands still, its features are
+computed once, a linear classifier is fitted to them: minutes). With a thousand and more, or for
+films unlike what the weights were trained on: `finetune` (all layers, the lower ones at a smaller
+rate, `layer_decay`). Where `finetune` does worse than `probe`, it spoils the weights early on:
+`gradual` (from the classifier down, layer by layer, over the first half of the run).
+`freeze_batch_norm` keeps the statistics that the weights came with: for batches under 16 or so,
+and for weights of similar images (run:); not for photographs' weights, whose statistics are not
+those of films.
+
+Arguments behind the colon: task, split, data, size, fold, seed, depth, init.
 """
 
 import ml_collections
@@ -17,13 +36,18 @@ from configs import common
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """The config; `arg` is what stands behind the colon."""
-    values = common.parse_arg(arg, common.CLASSIFY_ARGS | {"depth": 18})
+    values = common.parse_arg(arg, common.CLASSIFY_ARGS | {"depth": 18, "init": ""})
     config = common.classify(values)
     config.model = ml_collections.ConfigDict()
     config.model.name = "resnet"
     config.model.depth = values["depth"]  # 18, 34, 50, 101
     config.model.dropout = 0.2  # before the classifier
     config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
+    config.init = values["init"]  # weights to start from; "": random ones
+    config.transfer = ml_collections.ConfigDict()
+    config.transfer.strategy = "finetune"  # finetune, gradual, probe; with init
+    config.transfer.layer_decay = 0.7  # of the rate: fc 1, layer4 0.7, ..., stem 0.17
+    config.transfer.freeze_batch_norm = False  # keep the statistics of the weights
     config.optimizer.learning_rate = 1e-3
     config.optimizer.weight_decay = 1e-2
     if config.task == "covid":

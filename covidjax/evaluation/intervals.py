@@ -76,20 +76,50 @@ def metrics_with_intervals(
         name: {"value": value, "ci95": None, "n": _count(name, y, p.shape[1])}
         for name, value in values.items()
     }
-    if len(y) == 0 or codes.max() == 0:
-        return result
-    lonely = any(len(np.unique(codes[y == c])) < 2 for c in np.unique(y))
-    parts = [
-        weighted_figures(y, p, threshold, weights)
-        for weights in resampled_weights(y, codes, samples, seed)
-    ]
-    for name in FIGURES:
-        if np.isnan(values[name]) or (lonely and name in CLASS_FIGURES):
-            continue
-        drawn = np.concatenate([part[name] for part in parts])
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        result[name]["ci95"] = [float(low), float(high)]
+    drawn = drawn_figures(y, p, threshold, codes, samples, seed)
+    for name, draws in drawn.items():
+        if not np.isnan(values[name]):
+            result[name]["ci95"] = percentiles(draws)
     return result
+
+
+def drawn_figures(
+    labels: Ints,
+    probabilities: Floats,
+    threshold: ArrayLike | None,
+    codes: Ints,
+    samples: int,
+    seed: int,
+) -> dict[str, Floats]:
+    """The figures of `samples` resamples of checked predictions, {figure: [samples]}.
+
+    Two models on the same labels, codes and seed get the same resamples: the difference of their
+    figures is a paired one. Figures that have no interval (see `metrics_with_intervals`) are left
+    out.
+    """
+    if len(labels) == 0 or codes.max() == 0:
+        return {}
+    parts = [
+        weighted_figures(labels, probabilities, threshold, weights)
+        for weights in resampled_weights(labels, codes, samples, seed)
+    ]
+    hidden = () if spread(labels, codes) else CLASS_FIGURES
+    return {
+        name: np.concatenate([part[name] for part in parts])
+        for name in FIGURES
+        if name not in hidden
+    }
+
+
+def spread(labels: Ints, codes: Ints) -> bool:
+    """Whether every class of labels [n] is in two groups or more, so that its variation shows."""
+    return all(len(np.unique(codes[labels == c])) > 1 for c in np.unique(labels))
+
+
+def percentiles(draws: Floats) -> list[float]:
+    """The 95 % interval of draws [samples]; nan draws (a part without examples) are left out."""
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return [float(low), float(high)]
 
 
 def group_codes(groups: ArrayLike, n: int) -> Ints:

@@ -211,13 +211,19 @@ def squared_errors(labels: Ints, probabilities: Floats) -> Floats:
     return ((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1)
 
 
+def confidences(labels: Ints, probabilities: Floats, calls: Ints) -> tuple[Floats, Ints]:
+    """Predicted probability [n] and whether it came true [n]: what calibration compares.
+
+    Of class 1 for two classes, of the called class for more.
+    """
+    if probabilities.shape[1] == 2:
+        return probabilities[:, 1], labels
+    return probabilities[np.arange(len(calls)), calls], (labels == calls).astype(np.int64)
+
+
 def calibration_terms(labels: Ints, probabilities: Floats, calls: Ints) -> tuple[Ints, Floats]:
     """Every example's bin [n] and outcome minus predicted probability [n], for the ECE."""
-    if probabilities.shape[1] == 2:
-        predicted, outcome = probabilities[:, 1], labels
-    else:
-        predicted = probabilities[np.arange(len(calls)), calls]
-        outcome = (labels == calls).astype(np.int64)
+    predicted, outcome = confidences(labels, probabilities, calls)
     return bin_indices(predicted), outcome - predicted
 
 

@@ -27,9 +27,14 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     Raises:
       ResultsError: a value or a key that JSON cannot hold; names where it stands.
     """
-    text = json.dumps(_plain(results, "results"), indent=2, ensure_ascii=False, allow_nan=False)
+    text = as_json(results)
     with temporary(path) as file:
         file.write((text + "\n").encode())
+
+
+def as_json(results: Mapping[str, Any]) -> str:
+    """The text that `write_results` writes, without the last newline."""
+    return json.dumps(_plain(results, "results"), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_predictions(

@@ -15,6 +15,7 @@ from covidjax.data.table import TASKS
 from covidjax.experiments import objective
 from covidjax.experiments.fields import flatten, nearest
 from covidjax.training import optimizer
+from covidjax.transfer import strategies
 from tfds_coronahack import phantom
 
 VALUES: dict[str, Sequence[str]] = {
@@ -31,6 +32,7 @@ VALUES: dict[str, Sequence[str]] = {
     "model.name": tuple(models.MODELS),
     "model.kernels": ("auto", "plain"),
     "optimizer.name": optimizer.OPTIMIZERS,
+    "transfer.strategy": strategies.STRATEGIES,
 }
 # Lowest and highest, both allowed; None for no limit.
 RANGES: dict[str, tuple[float, float | None]] = {
@@ -49,6 +51,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "auto_epochs.phantom": (1, None),
     "evaluations": (1, None),
     "patience": (0, None),
+    "steps_per_dispatch": (0, None),
     "log_every": (1, None),
     "model.convs": (1, None),
     "optimizer.accumulate": (1, None),
@@ -147,6 +150,15 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
             f"config.task={config.task} has other defaults than {config.defaults_for}: give it "
             f"behind the colon, as in --config=configs/{config.model.name}.py:task={config.task}"
         )
+    if "init" in config:
+        decay, strategy = config.transfer.layer_decay, config.transfer.strategy
+        if not 0 < decay <= 1:
+            raise ValueError(f"config.transfer.layer_decay must be in (0, 1], got {decay}")
+        if not config.init and (strategy != "finetune" or config.transfer.freeze_batch_norm):
+            raise ValueError(
+                "config.transfer is for weights that exist: say which, as in "
+                "--config=configs/resnet.py:init=hf://timm/resnet18.tv_in1k"
+            )
     if config.data.manifest:
         return
     if config.task == "covid" and config.split == "official":

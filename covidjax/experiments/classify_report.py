@@ -1,10 +1,9 @@
 """The files that a classification run ends with: results, predictions and figures."""
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -12,33 +11,15 @@ from numpy.typing import NDArray
 
 from covidjax.data.splits import PARTS, Fold
 from covidjax.data.table import TASKS
-from covidjax.evaluation import intervals, metrics, plots, results
-
-if TYPE_CHECKING:
-    from covidjax.experiments.classify import Data
+from covidjax.evaluation import intervals, metrics, results
+from covidjax.experiments.classify_train import Data, Predictions
 
 PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """Probabilities [n, classes] of one fold.
-
-    Attributes:
-      fold: whose rows they are.
-      threshold: on the probability of class 1; None for more than two classes.
-      validation, test: in the order of the fold's rows.
-    """
-
-    fold: Fold
-    threshold: float | None
-    validation: NDArray[np.float64]
-    test: NDArray[np.float64]
-
-
 def write(
     config: ml_collections.ConfigDict,
-    data: "Data",
+    data: Data,
     predictions: Sequence[Predictions],
     folder: Path,
     seconds: float,
@@ -137,7 +118,7 @@ def _pool(predictions: Sequence[Predictions], part: str) -> dict[str, Any]:
 
 
 def _write_predictions(
-    folder: Path, split: str, part: Mapping[str, NDArray], data: "Data", task: str, phantom: bool
+    folder: Path, split: str, part: Mapping[str, NDArray], data: Data, task: str, phantom: bool
 ) -> None:
     rows = part["rows"]
     results.write_predictions(
@@ -154,7 +135,7 @@ def _write_predictions(
 
 def _write_figures(
     config: ml_collections.ConfigDict,
-    data: "Data",
+    data: Data,
     pooled: Mapping[str, Mapping[str, NDArray]],
     found: Mapping[str, Any],
     folder: Path,
@@ -164,6 +145,8 @@ def _write_figures(
         "phantom": data.prepared.kind == "phantom",
         "title": f"{config.model.name}, {config.task}, seed {config.seed}",
     }
+    from covidjax.evaluation import plots  # matplotlib, which no training waits for
+
     curves: dict[str, dict[str, plots.Scored]] = {}
     for split, part in pooled.items():
         prefix = split.replace("_", " ")

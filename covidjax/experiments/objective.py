@@ -12,17 +12,24 @@ from numpy.typing import NDArray
 
 from covidjax.data.augment import Augmentation, augment, normalize, to_float
 from covidjax.training.steps import Batch, Metrics
+from covidjax.transfer import strategies
 
 BALANCES = ("loss", "sampling", "none")
 
 
 def make_loss(
-    model: nn.Module, classes: int, smoothing: float, strength: Augmentation | None
+    model: nn.Module,
+    classes: int,
+    smoothing: float,
+    strength: Augmentation | None,
+    *,
+    freeze_batch_norm: bool = False,
 ) -> Callable[..., tuple[jax.Array, tuple[Metrics, Any]]]:
     """The loss function of a classifier, for `steps.train_step`.
 
     Weighted softmax cross-entropy against smoothed labels (Szegedy et al. 2016), on augmented and
-    normalised images. The metrics are the unweighted `accuracy`.
+    normalised images. The metrics are the unweighted `accuracy`. With `freeze_batch_norm` the
+    network keeps BatchNorm's stored statistics (`strategies.frozen_statistics_logits`).
     """
 
     def loss_fn(
@@ -32,13 +39,20 @@ def make_loss(
         images = to_float(batch["images"])
         if strength is not None:
             images = augment(images, augment_key, strength)
-        logits, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            normalize(images),
-            train=True,
-            rngs={"dropout": dropout_key},
-            mutable=["batch_stats"],
-        )
+        updated: Any
+        if freeze_batch_norm:
+            updated = {"batch_stats": batch_stats}
+            logits = strategies.frozen_statistics_logits(
+                model, params, batch_stats, normalize(images), dropout_key
+            )
+        else:
+            logits, updated = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                normalize(images),
+                train=True,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
         targets = optax.smooth_labels(jax.nn.one_hot(batch["labels"], classes), smoothing)
         losses = optax.softmax_cross_entropy(logits, targets)
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch["labels"])

@@ -18,20 +18,26 @@ LONG_COMPILATION = 1.0  # seconds
 
 
 def keep_memory() -> bool:
-    """Has glibc keep large blocks; True where it does (Linux with glibc, JAX on the CPU).
+    """Has the process keep large blocks; True where it does (Linux with glibc, JAX on the CPU).
 
     Call it once, before the first large allocation.
     """
-    if platform.libc_ver()[0] != "glibc" or jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or not keep_blocks():
         return False
     libc = ctypes.CDLL(None)
-    # No block is mapped on its own, none is given back, and all threads share one heap.
-    settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_ARENA_MAX: 1}
-    done = [libc.mallopt(name, value) for name, value in settings.items()]
 
     def trim(event: str, duration_secs: float, **_: Any) -> None:
         if event.endswith("backend_compile_duration") and duration_secs > LONG_COMPILATION:
             libc.malloc_trim(0)
 
     jax.monitoring.register_event_duration_secs_listener(trim)
-    return all(done)
+    return True
+
+
+def keep_blocks() -> bool:
+    """Has glibc map no block on its own, give none back, and keep one heap for all threads."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_ARENA_MAX: 1}
+    return all([libc.mallopt(name, value) for name, value in settings.items()])

@@ -6,10 +6,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from covidjax.training import sharding
@@ -44,6 +45,8 @@ class Schedule:
       eval_every: steps between evaluations (which also save); the last step is always one.
       log_every: steps between lines of training figures.
       patience: evaluations without a better figure before it stops; 0: never.
+      steps_per_dispatch: so many are sent to the devices at once, where they fit before the next
+        evaluation.
     """
 
     steps: int
@@ -51,6 +54,16 @@ class Schedule:
     eval_every: int
     log_every: int
     patience: int = 0
+    steps_per_dispatch: int = 1
+
+    def evaluates(self, step: int) -> bool:
+        """True where an evaluation follows the step."""
+        return step % self.eval_every == 0 or step >= self.steps
+
+    def next_dispatch(self, step: int) -> int:
+        """How many steps to send after `step`: all that may be sent at once, or 1."""
+        left = min(self.eval_every - step % self.eval_every, self.steps - step)
+        return self.steps_per_dispatch if self.steps_per_dispatch <= left else 1
 
 
 def fit(
@@ -58,6 +71,7 @@ def fit(
     batches: grain.DatasetIterator,
     *,
     step_fn: Callable[..., Any],
+    several_fn: Callable[..., Any] | None = None,
     evaluate: Callable[[TrainState], Mapping[str, float]],
     monitor: str,
     schedule: Schedule,
@@ -77,6 +91,8 @@ def fit(
       state: a fresh state.
       batches: endless training batches, this process's part.
       step_fn: (state, batch, key) -> (state, metrics), compiled.
+      several_fn: the same for `schedule.steps_per_dispatch` stacked batches, giving the metrics of
+        each; needed where that is more than 1.
       evaluate: state -> validation figures, among them `monitor`, of which more is better.
       label: written as `fold` into the record, and before the progress line.
 
@@ -87,23 +103,42 @@ def fit(
       NonFiniteError: the last good checkpoint stays.
       StoppedError: after saving.
     """
+    if several_fn is None:
+        if schedule.steps_per_dispatch > 1:
+            raise ValueError(f"steps_per_dispatch={schedule.steps_per_dispatch} needs several_fn")
+        several_fn = step_fn
     state, progress = checkpoints.restore_last(state, batches)
     step = int(state.step)
-    pending: tuple[int, dict[str, jax.Array]] | None = None
+    pending: _Pending | None = None
+    ahead: dict[str, jax.Array] | None = None
     size = schedule.batch_size
+
+    def pull() -> dict[str, jax.Array]:
+        count = schedule.next_dispatch(step)
+        if count == 1:
+            return sharding.to_device(next(batches), mesh)
+        return sharding.several_to_device([next(batches) for _ in range(count)], mesh)
+
     with (
         _stop_requests() as stop,
         checkpoints.completed(),
         progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
     ):
         while not progress.finished:
-            batch = sharding.to_device(next(batches), mesh)
-            state, metrics = step_fn(state, batch, key)
+            count = schedule.next_dispatch(step)
+            run = step_fn if count == 1 else several_fn
+            state, metrics = run(state, ahead or pull(), key)
+            sent = _Pending(step + 1, count, metrics)
+            step += count
+            due = schedule.evaluates(step)
+            # The next batch travels while the devices work. Before a save it must stay where it
+            # is: the iterator's position is saved with the state.
+            ahead = None if due or stop else pull()
             # Read the step before while this one runs: never wait for what was just dispatched.
             _report(pending, schedule, record, label)
-            step, pending = step + 1, (step + 1, metrics)
-            bar.update(size)
-            if step % schedule.eval_every == 0 or step >= schedule.steps:
+            pending = sent
+            bar.update(count * size)
+            if due:
                 _report(pending, schedule, record, label)
                 pending = None
                 figures = dict(evaluate(state))
@@ -113,7 +148,7 @@ def fit(
                 if progress.best_step == step:
                     checkpoints.save_best(state)
                 checkpoints.save_last(state, batches, progress)
-            if stop:
+            if stop and ahead is None:  # else the batch that is there is trained on first
                 if pending is not None:  # else this step has been evaluated, and saved with it
                     _report(pending, schedule, record, label)
                     checkpoints.save_last(state, batches, progress)
@@ -137,25 +172,34 @@ def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> N
     progress.finished = step >= schedule.steps or not patient
 
 
-def _report(
-    pending: tuple[int, dict[str, jax.Array]] | None,
-    schedule: Schedule,
-    record: Record,
-    label: str,
-) -> None:
-    """Checks a step's figures, and writes them when it is their turn."""
+class _Pending(NamedTuple):
+    """Figures of `number` steps from `first` on, sent but not read: scalars, or [number] each."""
+
+    first: int
+    number: int
+    metrics: dict[str, jax.Array]
+
+
+def _report(pending: _Pending | None, schedule: Schedule, record: Record, label: str) -> None:
+    """Checks the figures of steps, and writes them when it is their turn."""
     if pending is None:
         return
-    step, metrics = pending
-    figures = {name: float(value) for name, value in metrics.items()}
+    columns = {name: np.ravel(value) for name, value in jax.device_get(pending.metrics).items()}
+    for row in range(pending.number):
+        step = pending.first + row
+        figures = {name: float(column[row]) for name, column in columns.items()}
+        _check_finite(figures, step, label)
+        if step % schedule.log_every == 0 or step == schedule.steps:
+            record.write(step, "train", figures, label)
+
+
+def _check_finite(figures: Mapping[str, float], step: int, label: str) -> None:
     for name, value in figures.items():
         if not math.isfinite(value):
             raise NonFiniteError(
                 f"{name} is {value} at step {step}{f' of {label}' if label else ''}; the last "
                 "checkpoint is from before. Try a smaller --config.optimizer.learning_rate."
             )
-    if step % schedule.log_every == 0 or step == schedule.steps:
-        record.write(step, "train", figures, label)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def create(
     momentum: float = 0.9,
     clip: float = 0.0,
     accumulate: int = 1,
+    last: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
     """The optimiser of a run.
 
@@ -41,6 +42,8 @@ def create(
       momentum: of SGD; Adam's b1 and b2 are optax's.
       clip: largest global norm of the gradient; 0 for none.
       accumulate: batches whose gradients are averaged before an update.
+      last: applied to the finished updates, weight decay included: what it multiplies by is a
+        factor of the learning rate. Its count is of updates.
 
     Raises:
       ValueError: an unknown name, or a number outside its range.
@@ -63,6 +66,8 @@ def create(
         parts.append(optax.trace(momentum, nesterov=True))
         parts.append(optax.add_decayed_weights(weight_decay, mask=decayed))
         parts.append(optax.scale_by_learning_rate(rate))
+    if last is not None:
+        parts.append(last)
     optimizer = optax.chain(*parts)
     if accumulate > 1:
         return optax.MultiSteps(optimizer, accumulate).gradient_transformation()

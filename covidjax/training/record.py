@@ -3,11 +3,15 @@
 import json
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import tensorboardX
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import tensorboardX
 
 
 class Record:
@@ -23,7 +27,14 @@ class Record:
         self.file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         if self.file.tell() and not _ends_in_newline(workdir / "metrics.jsonl"):
             self.file.write("\n")  # a kill cut the last line off
-        self.events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)
+        self.folder = workdir / "tensorboard"
+
+    @cached_property
+    def events(self) -> "tensorboardX.SummaryWriter":
+        """Made with the first line: the import brings all of PyTorch along where that is there."""
+        import tensorboardX
+
+        return tensorboardX.SummaryWriter(str(self.folder), flush_secs=10)
 
     def write(self, step: int, split: str, figures: Mapping[str, float], fold: str = "") -> None:
         """One line; figures that are not finite are written as null."""
@@ -46,7 +57,8 @@ class Record:
         traceback: TracebackType | None,
     ) -> None:
         self.file.close()
-        self.events.close()
+        if "events" in self.__dict__:
+            self.events.close()
 
 
 def progress_bar(total: int, done: int, label: str, quiet: bool) -> tqdm:

@@ -24,6 +24,11 @@ def by_example(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
+def stacked_by_example(mesh: Mesh) -> NamedSharding:
+    """Every device holds its part of the second axis; the first one counts batches."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raises ValueError where a batch cannot be cut into equal parts, one a device."""
     if batch_size < 1 or batch_size % mesh.size:
@@ -32,7 +37,16 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 def to_device(batch: Mapping[str, NDArray], mesh: Mesh) -> dict[str, jax.Array]:
     """The global batch of which this process holds `batch`, sharded by example."""
-    sharding = by_example(mesh)
+    return _place(batch, by_example(mesh))
+
+
+def several_to_device(batches: Sequence[Mapping[str, NDArray]], mesh: Mesh) -> dict[str, jax.Array]:
+    """Batches of one size stacked along a new leading axis, each of them sharded by example."""
+    stacked = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+    return _place(stacked, stacked_by_example(mesh))
+
+
+def _place(batch: Mapping[str, NDArray], sharding: NamedSharding) -> dict[str, jax.Array]:
     return {
         name: jax.make_array_from_process_local_data(sharding, np.asarray(value))
         for name, value in batch.items()

@@ -1,13 +1,17 @@
-"""The train and predict steps: pure functions, and the one place that compiles them."""
+"""The train and predict steps: pure functions, and the one place that compiles and keeps them."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+import filelock
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from covidjax.training import sharding
 from covidjax.training.state import TrainState
@@ -18,6 +22,10 @@ Metrics = dict[str, jax.Array]
 LossFn = Callable[[Any, Any, Batch, jax.Array], tuple[jax.Array, tuple[Metrics, Any]]]
 # (params, batch_stats, images) -> outputs with a leading batch axis
 PredictFn = Callable[[Any, Any, jax.Array], jax.Array]
+
+# Of an accelerator: enough for the host to keep ahead of a small network's steps.
+STEPS_PER_DISPATCH = 8
+COMPILED_BYTES = 2 * 1024**3  # of all compiled programs that are kept
 
 
 def train_step(
@@ -64,12 +72,45 @@ def train_step(
     return state, {"loss": loss, "gradient_norm": norm, **metrics}
 
 
+def train_steps(
+    state: TrainState, batches: Batch, key: jax.Array, **options: Any
+) -> tuple[TrainState, Metrics]:
+    """One `train_step` after another, for each batch along the leading axis of `batches`.
+
+    Returns:
+      The state after the last, and the scalars of all steps, each [number of batches].
+    """
+    return jax.lax.scan(lambda now, batch: train_step(now, batch, key, **options), state, batches)
+
+
+def steps_per_dispatch(asked: int, mesh: Mesh) -> int:
+    """`asked`, or where that is 0 what suits the devices: one step on CPUs, else several.
+
+    The loop body of a scan runs convolutions on CPUs several times slower than a plain step does,
+    and there a dispatch costs next to nothing.
+    """
+    on_cpu = all(device.platform == "cpu" for device in mesh.devices.flat)
+    return asked or (1 if on_cpu else STEPS_PER_DISPATCH)
+
+
 def compile_train_step(
     mesh: Mesh, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """`train_step` jitted over the mesh: state replicated and donated, batch sharded."""
     step = partial(train_step, loss_fn=loss_fn, optimizer=optimizer, ema_decay=ema_decay)
-    whole, parts = sharding.replicated(mesh), sharding.by_example(mesh)
+    return _compile(step, mesh, sharding.by_example(mesh))
+
+
+def compile_train_steps(
+    mesh: Mesh, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
+    """`train_steps` jitted likewise, for batches of `sharding.several_to_device`."""
+    several = partial(train_steps, loss_fn=loss_fn, optimizer=optimizer, ema_decay=ema_decay)
+    return _compile(several, mesh, sharding.stacked_by_example(mesh))
+
+
+def _compile(step: Callable[..., Any], mesh: Mesh, parts: NamedSharding) -> Callable[..., Any]:
+    whole = sharding.replicated(mesh)
     return jax.jit(
         step,
         in_shardings=(whole, parts, whole),
@@ -82,3 +123,40 @@ def compile_predict(mesh: Mesh, predict_fn: PredictFn) -> PredictFn:
     """A predict function jitted over the mesh: outputs whole on every device."""
     whole, parts = sharding.replicated(mesh), sharding.by_example(mesh)
     return jax.jit(predict_fn, in_shardings=(whole, whole, parts), out_shardings=whole)
+
+
+def keep_compiled(folder: Path) -> None:
+    """From now on JAX keeps compiled programs in `folder`, of 2 GiB the most recently used.
+
+    Small programs too, for a run's first step needs a dozen of them. Several runs may share the
+    folder. Where JAX has been given a folder already (JAX_COMPILATION_CACHE_DIR) nothing changes;
+    where `folder` cannot be written to there is a warning, and programs are not kept.
+    """
+    if jax.config.values["jax_compilation_cache_dir"]:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            _remove_unfinished(folder)
+    except OSError as error:
+        warnings.warn(
+            f"compiled programs are not kept, so every start compiles anew: {error}. "
+            "Set COVIDJAX_CACHE to a folder that can be written to.",
+            stacklevel=2,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes the programs that a killed process was writing.
+
+    JAX writes NAME-cache, then NAME-atime. Without the second it would keep nothing any more, and
+    half of the first would never be replaced.
+    """
+    with filelock.FileLock(folder / ".lockfile", timeout=10):  # JAX's own lock
+        for program in folder.glob("*-cache"):
+            if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
+                program.unlink()

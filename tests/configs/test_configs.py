@@ -24,6 +24,7 @@ VALUES = {
     "fold": ("1", lambda config: config.fold == "1"),
     "seed": ("7", lambda config: config.seed == 7),
     "depth": ("50", lambda config: config.model.depth == 50),
+    "init": ("run:runs/a#fold1", lambda config: config.init == "run:runs/a#fold1"),
 }
 
 

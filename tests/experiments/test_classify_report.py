@@ -10,16 +10,16 @@ import pytest
 
 from covidjax.data.source import Prepared
 from covidjax.data.splits import Fold
-from covidjax.experiments import classify, classify_report
+from covidjax.experiments import classify, classify_report, classify_train
 
 GROUPS = [f"patient{row // 2}" for row in range(24)]
 
 
-def data(classes: int, folds: list[Fold], kind: str = "phantom") -> classify.Data:
+def data(classes: int, folds: list[Fold], kind: str = "phantom") -> classify_train.Data:
     labels = np.arange(24, dtype=np.int32) // 2 % classes
     table = pd.DataFrame({"image": [f"{row}.jpeg" for row in range(24)], "group": GROUPS})
     prepared = Prepared(Path(), kind, "ab" * 32, {})
-    return classify.Data(prepared, np.zeros((24, 8, 8), np.uint8), labels, table, folds)
+    return classify_train.Data(prepared, np.zeros((24, 8, 8), np.uint8), labels, table, folds)
 
 
 def config(task: str, split: str) -> ml_collections.ConfigDict:
@@ -31,13 +31,13 @@ def config(task: str, split: str) -> ml_collections.ConfigDict:
 
 def predictions(
     fold: Fold, labels: np.ndarray, classes: int, threshold: float | None
-) -> classify_report.Predictions:
+) -> classify_train.Predictions:
     """Half sure of the right class."""
 
     def of(rows: np.ndarray) -> np.ndarray:
         return 0.5 * np.eye(classes)[labels[rows]] + 0.5 / classes
 
-    return classify_report.Predictions(
+    return classify_train.Predictions(
         fold, threshold, validation=of(fold.validation), test=of(fold.test)
     )
 
@@ -52,14 +52,14 @@ def two_folds() -> list[Fold]:
 
 
 def write(
-    task: str, split: str, given: classify.Data, folder: Path, thresholds: list[float | None]
+    task: str, split: str, given: classify_train.Data, folder: Path, thresholds: list[float | None]
 ) -> dict:
     (folder / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 1.0}\n')
     classes = len(classify.TASKS[task].classes)
     made = []
     for fold, threshold in zip(given.folds, thresholds, strict=True):
         one = predictions(fold, given.labels, classes, threshold)
-        made.append(classify_report.Predictions(fold, threshold, one.validation, one.test))
+        made.append(classify_train.Predictions(fold, threshold, one.validation, one.test))
     return classify_report.write(config(task, split), given, made, folder, 12.34)
 
 

@@ -8,13 +8,19 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from covidjax.training import sharding
+from covidjax.training import sharding, steps
 
 
 @pytest.fixture(scope="session")
 def step_fn() -> Callable[..., Any]:
     """The train step on one device, with augmentation and dropout."""
     return tiny.compiled_step(tiny.one_device())
+
+
+@pytest.fixture(scope="session")
+def several_fn() -> Callable[..., Any]:
+    """The same for stacked batches."""
+    return tiny.compiled_step(tiny.one_device(), compile=steps.compile_train_steps)
 
 
 @pytest.fixture(scope="session")

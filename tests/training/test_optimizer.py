@@ -119,6 +119,21 @@ def test_accumulating_k_batches_equals_one_of_k_times_the_size(name):
     assert np.abs(large[3]["kernel"] - large[0]["kernel"]).max() > 0.01
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_comes_last_scales_the_whole_update_and_counts_updates(accumulate):
+    options = dict(learning_rate=0.1, steps=10**6, warmup=0.0, weight_decay=0.5, momentum=0.0)
+    halved = optax.scale_by_schedule(lambda count: jnp.where(count < 2, 0.5, 1.0))
+    found, plain = (
+        apply(optimizer.create("sgd", accumulate=accumulate, last=last, **options), ONE, ONE, count)
+        for last, count in ((halved, 2 * accumulate), (None, accumulate))
+    )
+    # Kernels: 1 - 0.1 * 0.5 * (1 + 0.5 * kernel), twice; against one whole update.
+    once = 1 - 0.05 * 1.5
+    np.testing.assert_allclose(found["kernel"], once - 0.05 * (1 + 0.5 * once), rtol=1e-5)
+    np.testing.assert_allclose(plain["kernel"], 1 - 0.15, rtol=1e-5)
+    np.testing.assert_allclose(found["bias"], plain["bias"], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -39,6 +39,16 @@ def test_batches_lie_by_example_with_their_types():
         assert [shard.data.shape[0] for shard in array.addressable_shards] == [1] * 8
 
 
+def test_several_batches_lie_stacked_each_by_example():
+    stream = tiny.make_batches()
+    batches = [next(stream) for _ in range(3)]
+    placed = sharding.several_to_device(batches, sharding.make_mesh())
+    for name, array in placed.items():
+        np.testing.assert_array_equal(array, np.stack([b[name] for b in batches]), strict=True)
+        assert array.sharding.spec == PartitionSpec(None, "data")
+        assert [shard.data.shape[:2] for shard in array.addressable_shards] == [(3, 1)] * 8
+
+
 def test_eight_devices_take_the_step_that_one_takes(made_on_eight, start, step_fn):
     """BatchNorm's statistics and the random draws are of the global batch, not of a device's."""
     results = []

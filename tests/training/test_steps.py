@@ -1,5 +1,7 @@
 """The train step: it learns, averages, keeps its types, and gives its buffers up."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +106,59 @@ def test_the_state_given_to_the_compiled_step_is_given_up(start, step_fn):
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((after, batch)))
     with pytest.raises(RuntimeError, match="deleted"):
         np.asarray(state.step)
+
+
+def aliased_parameters(text: str) -> set[int]:
+    """Numbers of the parameters whose buffers the outputs of a compiled program take over."""
+    start = text.index("input_output_alias={") + len("input_output_alias=")
+    depth = 0
+    for end in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        if depth == 0:
+            break
+    return {int(number) for number in re.findall(r": \((\d+), ", text[start : end + 1])}
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("several", [False, True])
+def test_the_compiled_program_writes_every_leaf_of_the_state_in_place(devices, several):
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    compiler = steps.compile_train_steps if several else steps.compile_train_step
+    step = tiny.compiled_step(mesh, compile=compiler)
+    batch = tiny.first_batch()
+    placed = (
+        sharding.several_to_device([batch, batch], mesh)
+        if several
+        else sharding.to_device(batch, mesh)
+    )
+    state = jax.eval_shape(lambda: tiny.fresh(mesh))
+    leaves = jax.tree.leaves(state)
+    compiled = step.lower(state, placed, tiny.KEY).compile()
+    # The state's leaves are the first parameters, and none may be optimised away.
+    assert aliased_parameters(compiled.as_text()) == set(range(len(leaves)))
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    assert compiled.memory_analysis().alias_size_in_bytes >= held
+
+
+def test_several_steps_at_once_take_the_steps_that_single_ones_take(start, step_fn, several_fn):
+    mesh, stream, one = tiny.one_device(), tiny.make_batches(), start()
+    batches = [next(stream) for _ in range(3)]
+    rows = []
+    for batch in batches:
+        one, metrics = step_fn(one, sharding.to_device(batch, mesh), tiny.KEY)
+        rows.append(metrics)
+    many, columns = several_fn(start(), sharding.several_to_device(batches, mesh), tiny.KEY)
+    assert many.step == one.step == 3
+    for name, column in columns.items():
+        np.testing.assert_allclose(column, [row[name] for row in rows], rtol=1e-4, err_msg=name)
+    for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(one), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_cpus_get_one_step_a_dispatch_unless_asked():
+    mesh = tiny.one_device()
+    assert steps.steps_per_dispatch(0, mesh) == 1
+    assert steps.steps_per_dispatch(5, mesh) == 5
 
 
 def test_a_bfloat16_network_keeps_statistics_parameters_and_moments_in_float32(start):

@@ -1,6 +1,6 @@
 """What the tests of this room train: a tiny network on pictures that are bright above or below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +72,23 @@ def fresh(mesh: jax.sharding.Mesh, seed: int = 0) -> state.TrainState:
 
 
 def compiled_step(
-    mesh: jax.sharding.Mesh, strength: Augmentation | None = MILD, ema_decay: float = 0.9
+    mesh: jax.sharding.Mesh,
+    strength: Augmentation | None = MILD,
+    ema_decay: float = 0.9,
+    compile: Callable[..., Callable[..., Any]] = steps.compile_train_step,
 ) -> Callable[..., Any]:
     loss_fn = objective.make_loss(make_model(), 2, 0.1, strength)
-    return steps.compile_train_step(
-        mesh, loss_fn=loss_fn, optimizer=make_optimizer(), ema_decay=ema_decay
-    )
+    return compile(mesh, loss_fn=loss_fn, optimizer=make_optimizer(), ema_decay=ema_decay)
 
 
 def fit(
     folder: Path,
     *,
     step_fn: Callable[..., Any],
+    several_fn: Callable[..., Any] | None = None,
     evaluate: Callable[[state.TrainState], dict[str, float]] | None = None,
     checkpoints: Checkpoints | None = None,
+    stream: Iterator[dict[str, np.ndarray]] | None = None,
     initial: state.TrainState | None = None,
     label: str = "",
     **options: Any,
@@ -98,8 +101,9 @@ def fit(
         with record.Record(folder) as log:
             return loop.fit(
                 fresh(mesh) if initial is None else initial,
-                make_batches(),
+                stream or make_batches(),
                 step_fn=step_fn,
+                several_fn=several_fn,
                 evaluate=evaluate or rising,
                 monitor="score",
                 schedule=loop.Schedule(**settings | options),

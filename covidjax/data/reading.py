@@ -1,0 +1,129 @@
+"""Reads one image file for prediction, or says in one line why it is no chest radiograph."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageSequence
+
+from covidjax.data import dicom
+from tfds_coronahack import decoding
+
+# The widest of the archive's images (169 at their original size, two over 2) has 2.23.
+MAX_ASPECT = 2.5
+MIN_SIDE = 64  # pixels: under that it is a thumbnail
+# A tinted film is coloured by one curve of its gray levels. Of the archive's adult images, some of
+# them blue by 21 levels, at most 0.4 % of the pixels are further than TINT levels from that curve;
+# of photographs tried 5 % (a brown cat) and more are.
+TINT = 24
+COLOURED_SHARE = 0.02
+MOST_TINT = 60  # levels: a photograph of one colour, such as of a retina
+_LOOK = 96  # pixels a side of the copy in which colour is looked for
+_TIFF_WHITE_IS_ZERO = (262, 0)  # tag PhotometricInterpretation and its value
+
+
+class ReadingError(ValueError):
+    """A file that is not read; the message is one line that says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """One image.
+
+    Attributes:
+      gray: uint8 [height, width], air black.
+      notes: what was done to it or is odd about it, for a person; may be empty.
+    """
+
+    gray: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+def read_image(path: Path, min_side: int | None = None) -> Reading:
+    """Reads a JPEG, PNG, TIFF (and what else Pillow decodes to gray), or DICOM file.
+
+    JPEG and the like are decoded as the training images were (`decoding.decode_gray`). Files of 16
+    bits are taken to fill the smallest of 8, 10, 12, 14 and 16 bits that holds their values. DICOM:
+    see `dicom.read_dicom`.
+
+    Args:
+      path: the file.
+      min_side: a JPEG may be decoded at reduced scale, to no less than this.
+
+    Raises:
+      ReadingError: the file cannot be opened, is no image, is cut off, has several frames, is a
+        colour photograph, is all of one gray level, is smaller than MIN_SIDE, or is more than
+        MAX_ASPECT times as long one way as the other; a DICOM file that says that it is no frontal
+        radiograph, or is compressed in a way that needs another package.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReadingError(f"cannot be opened: {error.strerror or error}") from error
+    try:
+        if dicom.is_dicom(data, path.suffix):
+            gray, notes = dicom.read_dicom(data)
+            size = gray.shape
+        else:
+            gray, size, notes = _read_picture(data, min_side)
+    except (decoding.UnreadableImageError, dicom.DicomError) as error:
+        raise ReadingError(str(error)) from error
+    height, width = size
+    if min(height, width) < MIN_SIDE:
+        raise ReadingError(f"too small: {width} x {height} pixels, {MIN_SIDE} are the least")
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise ReadingError(f"{width} x {height} pixels is no chest radiograph's shape")
+    if gray.min() == gray.max():
+        raise ReadingError("shows nothing: all pixels have the same gray level")
+    return Reading(gray, notes)
+
+
+def colourfulness(rgb: NDArray[np.uint8]) -> float:
+    """The share of pixels of uint8 [height, width, 3] whose colour no tint explains.
+
+    A tint is a curve through the colours: the red and blue differences to green as second-degree
+    polynomials of the gray level. Pixels further than TINT levels from it count.
+    """
+    pixels = rgb.reshape(-1, 3).astype(np.float64)
+    differences = pixels[:, [0, 2]] - pixels[:, [1]]
+    powers = (pixels.mean(axis=1, keepdims=True) / 255) ** np.arange(3)
+    curve = powers @ np.linalg.lstsq(powers, differences, rcond=None)[0]
+    return float((np.abs(differences - curve).max(axis=1) > TINT).mean())
+
+
+def _read_picture(
+    data: bytes, min_side: int | None
+) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[str, ...]]:
+    gray, size, mode = decoding.decode_with_facts(data, min_side)
+    # Decoded in full above, so nothing below meets a broken file.
+    with Image.open(io.BytesIO(data)) as image:
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise ReadingError(f"has {frames} frames or pages; give one image a file")
+        if mode.startswith("I"):
+            gray, note = _from_wide(image)
+            return gray, size, (note,) if note else ()
+        if mode in ("L", "1", "LA", "La"):
+            return gray, size, ()
+        if image.format in ("JPEG", "MPO"):
+            image.draft("RGB", (_LOOK, _LOOK))
+        small = image.convert("RGB").resize((_LOOK, _LOOK), Image.Resampling.BOX)
+    tint = float(np.ptp(np.asarray(small).mean(axis=(0, 1))))
+    if tint > MOST_TINT or colourfulness(np.asarray(small)) > COLOURED_SHARE:
+        raise ReadingError("is a colour picture, not a radiograph")
+    return gray, size, (f"tinted by {tint:.0f} of 255 levels",) if tint > 4 else ()
+
+
+def _from_wide(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
+    """Gray levels of a 16-bit image, and a note where fewer bits are in use."""
+    wide = np.asarray(next(iter(ImageSequence.Iterator(image)))).astype(np.int64).clip(0, 65535)
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if wide.max() < 2**bits)
+    top = 2**bits - 1
+    gray = ((wide * 255 + top // 2) // top).astype(np.uint8)
+    tag, value = _TIFF_WHITE_IS_ZERO
+    # Pillow inverts 8-bit TIFFs that ask for it, and not those of 16.
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(tag) == value:
+        gray = 255 - gray
+    return gray, f"{bits} of 16 bits in use" if bits < 16 else ""

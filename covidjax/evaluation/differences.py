@@ -1,0 +1,99 @@
+"""Two models' predictions: the figures' differences, resampled by group, and McNemar's test."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from covidjax.evaluation.delong import delong_test
+from covidjax.evaluation.intervals import drawn_figures, group_codes, percentiles
+from covidjax.evaluation.metrics import (
+    EvaluationError,
+    Floats,
+    call_classes,
+    check_predictions,
+    classification_metrics,
+)
+from covidjax.evaluation.predictions import Predicted
+
+
+def paired_differences(
+    a: Predicted, b: Predicted, *, samples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Compares two models' predictions of the same images, in the same order; a - b.
+
+    Every image is called at the threshold that its own network came with.
+
+    Returns:
+      {"figures": of `figure_differences`, "mcnemar": of `mcnemar`} and, for two classes with two
+      examples each or more, "delong": of `delong_test`.
+    """
+    if not np.array_equal(a.names, b.names) or not np.array_equal(a.labels, b.labels):
+        raise EvaluationError("paired predictions must be of the same images in the same order")
+    found: dict[str, Any] = {
+        "figures": figure_differences(a, b, together=True, samples=samples, seed=seed),
+        "mcnemar": mcnemar(
+            call_classes(a.probabilities, a.thresholds) == a.labels,
+            call_classes(b.probabilities, b.thresholds) == b.labels,
+        ),
+    }
+    if a.probabilities.shape[1] == 2 and np.bincount(a.labels, minlength=2).min() > 1:
+        found["delong"] = delong_test(a.labels, a.probabilities[:, 1], b.probabilities[:, 1])
+    return found
+
+
+def figure_differences(
+    a: Predicted, b: Predicted, *, together: bool, samples: int = 2000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """The figures of a and of b, and a - b with its 95 % bootstrap interval over groups.
+
+    Args:
+      a, b: predictions; of the same images in the same order for `together`.
+      together: both are resampled alike (paired), with the groups of a; else each on its own.
+
+    Returns:
+      {figure: {"a": {"value", "ci95"}, "b": {...}, "difference": {...}}}; `ci95` is None as in
+      `metrics_with_intervals`.
+    """
+    sides: list[tuple[Mapping[str, float], Mapping[str, Floats]]] = []
+    for place, side in enumerate((a, b)):
+        y, p = check_predictions(side.labels, side.probabilities)
+        codes = group_codes(a.groups if together else side.groups, len(y))
+        seeded = seed if together else seed + place
+        drawn = drawn_figures(y, p, side.thresholds, codes, samples, seeded)
+        sides.append((classification_metrics(y, p, side.thresholds), drawn))
+    (one, drawn_one), (other, drawn_other) = sides
+    result = {}
+    for name in one:
+        draws = [drawn_one.get(name), drawn_other.get(name)]
+        difference = None if draws[0] is None or draws[1] is None else draws[0] - draws[1]
+        values = (one[name], other[name], one[name] - other[name])
+        result[name] = {
+            key: {
+                "value": value,
+                "ci95": None if drawn is None or np.isnan(value) else percentiles(drawn),
+            }
+            for key, value, drawn in zip(
+                ("a", "b", "difference"), values, (*draws, difference), strict=True
+            )
+        }
+    return result
+
+
+def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> dict[str, Any]:
+    """Exact McNemar test of two models' calls, right or wrong, bool [n] each.
+
+    It takes every image for independent, as DeLong's test does.
+
+    Returns:
+      {"only_a_right", "only_b_right": counts, "p"}: the two-sided binomial probability of so uneven
+      a split of the images that one model alone is right on; 1 where there are none.
+    """
+    a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
+    if a.shape != b.shape or a.ndim != 1:
+        raise EvaluationError(f"calls must be [n] both, not {a.shape} and {b.shape}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return {"only_a_right": only_a, "only_b_right": only_b, "p": p}

@@ -1,0 +1,265 @@
+"""The model card of a run: what it is, what it scored, and what it must not be used for.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting". Every number comes from the run's
+`results.json` and `config.json`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from covidjax.data.locking import temporary
+from covidjax.evaluation.audit import comes_near
+from covidjax.evaluation.predictions import TESTED
+
+TASK_WORDS = {
+    "covid": "COVID-19 against normal",
+    "pneumonia": "pneumonia of any cause against normal",
+    "cause": "normal, bacterial, viral or COVID-19",
+}
+SHOWN_PREVALENCES = (0.001, 0.01, 0.1, 0.5)
+NOT_FOR = (
+    "Diagnosis, triage, screening or any other decision about a patient. It is no medical device.",
+    "Films of another hospital, scanner or age group than those it was trained on: the children's "
+    "films are of one hospital, the adults' were collected from publications.",
+    "Lateral views, photographs of films, CT slices.",
+    "Evidence that a disease can be seen in a radiograph: the labels come with a hospital, an age, "
+    "a format and a period, and a network may have learnt any of them.",
+)
+
+
+def write_model_card(path: Path, results: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Writes `model_card`'s text."""
+    with temporary(path) as file:
+        file.write(model_card(results, config).encode())
+
+
+def model_card(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """The card as Markdown.
+
+    Args:
+      results: contents of `results.json`. Parts that are missing (`audit`, `calibration`, ...) are
+        named as not measured, or left out.
+      config: contents of `config.json`.
+
+    Returns:
+      The text. The AUROC is struck through (~~0.998~~) where the audit's border probe comes near
+      it, as `audit.comes_near` defines: it overlaps the interval, or nearly reaches the score.
+    """
+    sections = [
+        _about(results, config),
+        _data(results, config),
+        _figures(results),
+        _audit(results),
+        _calibration(results),
+        _operating(results),
+        _limits(results),
+        _commands(config),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def struck(results: Mapping[str, Any]) -> bool:
+    """Whether the tested AUROC must be printed struck through: the border alone comes near it."""
+    border = results.get("audit", {}).get("border", {}).get("auroc")
+    headline = results["splits"][_tested(results)]["auroc"]
+    if border is None or border["ci95"] is None or headline["ci95"] is None:
+        return False
+    return comes_near(border, headline)
+
+
+def _about(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    settings = config["config"]
+    model, size = settings.get("model", {}), settings.get("data", {}).get("size")
+    task = TASK_WORDS.get(results["task"], results["task"])
+    members = settings.get("members", 1)
+    several = f", {members} networks averaged" if members > 1 else ""
+    lines = [f"# Model card: {model.get('name', 'network')}, {results['task']}"]
+    if "warning" in results:
+        lines += ["", f"**{results['warning']}**"]
+    lines += [
+        "",
+        f"A {model.get('name', 'network')} for chest radiographs, {size} x {size} pixels, that "
+        f"gives probabilities: {task} (classes {', '.join(results['classes'])}){several}. Made by "
+        "covidjax for research and teaching.",
+    ]
+    return "\n".join(lines)
+
+
+def _data(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    settings, data = config["config"], config["data"]
+    counts = {split: [sum(row) for row in matrix] for split, matrix in _matrices(results).items()}
+    if settings.get("split") == "kfold":
+        part = settings.get("part") or "all parts"
+        split = (
+            f"grouped, stratified cross-validation in {settings.get('folds')} folds "
+            f"({part}; fold {settings.get('fold')})"
+        )
+    else:
+        split = "Kaggle's TRAIN and TEST"
+    lines = [
+        "## Data and split",
+        "",
+        f"- Source: {data['kind']}, archive `{data['archive']}`, fingerprint "
+        f"`{data['fingerprint']}`",
+        f"- Split: {split}; validation taken out of the training part "
+        f"({settings.get('validation')}); no patient or examination on two sides; "
+        f"who was trained on: `split.csv`",
+        "",
+        f"| images | {' | '.join(results['classes'])} |",
+        f"| --- |{' ---: |' * len(results['classes'])}",
+    ]
+    lines += [f"| {name} | {' | '.join(f'{n:,}' for n in row)} |" for name, row in counts.items()]
+    grouping = results.get("grouping")
+    if grouping:
+        without = grouping["without_shared"]["auroc"]
+        lines += [
+            "",
+            f"{grouping['shared_with_training']:,} tested images bear the same number in "
+            "`personN` as a training image, under another cause; whether they are the same child "
+            f"is not known. Without them the AUROC is {_shown(without)}; with all groups of a "
+            f"number taken as one, {_shown(grouping['by_number']['auroc'])}.",
+        ]
+    return "\n".join(lines)
+
+
+def _figures(results: Mapping[str, Any]) -> str:
+    tested = _tested(results)
+    splits = results["splits"]
+    lines = [
+        "## Figures",
+        "",
+        f"Value and 95 % interval (a bootstrap over patients). `{tested}` chose nothing; "
+        "`validation` chose epoch and threshold, so its figures are optimistic.",
+        "",
+        f"| figure | {' | '.join(splits)} |",
+        f"| --- |{' --- |' * len(splits)}",
+    ]
+    strike = struck(results)
+    for name in splits[tested]:
+        cells = []
+        for split, figures in splits.items():
+            text = _shown(figures[name]) if name in figures else "not measured"
+            cells.append(f"~~{text}~~" if strike and name == "auroc" and split == tested else text)
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    if strike:
+        lines += ["", "Struck through: the image's border alone comes near it (see the audit)."]
+    across = results.get("across_folds", {}).get("auroc")
+    if across:
+        lines += [
+            "",
+            f"AUROC of the folds: mean {across['mean']:.3f}, standard deviation "
+            f"{across['sd']:.3f}, {across['lowest']:.3f} to {across['highest']:.3f}.",
+        ]
+    return "\n".join(lines)
+
+
+def _audit(results: Mapping[str, Any]) -> str:
+    lines = ["## Shortcut audit", ""]
+    audit = results.get("audit")
+    if not audit:
+        return "\n".join([*lines, "Not measured: nothing says how much of the score needs a lung."])
+    lines += [f"**{audit['verdict']}**", "", "| what is seen | AUROC |", "| --- | --- |"]
+    for name, probe in audit.items():
+        if isinstance(probe, Mapping) and "auroc" in probe:
+            what = probe.get("what", name.replace("_", " "))
+            lines.append(f"| {what} | {_shown(probe['auroc'])} |")
+    return "\n".join(lines)
+
+
+def _limits(results: Mapping[str, Any]) -> str:
+    lines: Sequence[str] = NOT_FOR
+    if results["data"] == "phantom":
+        lines = ("Anything: it was trained on synthetic images, and knows nothing of patients.",)
+    return "\n".join(["## Not to be used for", "", *(f"- {line}" for line in lines)])
+
+
+def _calibration(results: Mapping[str, Any]) -> str:
+    found = results.get("calibration")
+    if not found:
+        return ""
+    temperatures = ", ".join(f"{t:.2f}" for t in found["temperatures"])
+    lines = [
+        "## Calibration",
+        "",
+        f"Temperature scaling fitted on validation: {temperatures}. It is as good as validation is "
+        "like the films to come.",
+        "",
+        "| | as they come | scaled |",
+        "| --- | --- | --- |",
+    ]
+    for name, word in (("brier", "Brier score"), ("ece", "ECE"), ("log_loss", "log loss")):
+        cells = " | ".join(_shown(found[key][name]) for key in ("before", "after"))
+        lines.append(f"| {word} | {cells} |")
+    return "\n".join(lines)
+
+
+def _operating(results: Mapping[str, Any]) -> str:
+    points, values = results.get("operating_points"), results.get("predictive_values")
+    lines = ["## Operating points", ""]
+    thresholds = [f"{t:.3f}" for t in results["threshold"]["values"] if t is not None]
+    if thresholds:
+        rule = results["threshold"]["rule"]
+        lines += [f"Threshold of the calls (rule: {rule}): {', '.join(thresholds)}.", ""]
+    if points:
+        lines += [
+            "Looked up in the tested images themselves, and, beside it, what these got at the "
+            "threshold that reaches the point on validation.",
+            "",
+            "| point on the ROC | value | sensitivity, specificity at validation's threshold |",
+            "| --- | --- | --- |",
+        ]
+        for name, point in points.items():
+            there = point.get("chosen_on_validation", {}).values()
+            reached = ", ".join(_shown(rate) for rate in there) or "not measured"
+            lines.append(f"| {name.replace('_', ' ')} | {_shown(point)} | {reached} |")
+        lines.append("")
+    if values:
+        lines += ["| assumed prevalence | PPV | NPV |", "| ---: | --- | --- |"]
+        for share in SHOWN_PREVALENCES:
+            place = values["prevalence"].index(share)
+            cells = [_shown(_at(values[name], place)) for name in ("ppv", "npv")]
+            lines.append(f"| {100 * share:g} % | {' | '.join(cells)} |")
+        lines += ["", "If sensitivity and specificity were the same there as here."]
+    return "\n".join(lines).rstrip() if len(lines) > 2 else ""
+
+
+def _commands(config: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    revision = config.get("git_revision") or "unknown"
+    return "\n".join(
+        [
+            "## Made with",
+            "",
+            "All settings are in `config.json`. WORKDIR is the folder of this card.",
+            "",
+            "```",
+            "python -m covidjax.predict --run=WORKDIR IMAGE...",
+            "python -m covidjax.compare WORKDIR OTHER_WORKDIR",
+            "```",
+            "",
+            f"Revision {revision}; {versions}; {', '.join(config.get('devices', []))}.",
+        ]
+    )
+
+
+def _tested(results: Mapping[str, Any]) -> str:
+    return next(name for name in TESTED if name in results["splits"])
+
+
+def _matrices(results: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[int]]]:
+    return results.get("confusion_matrix", {})
+
+
+def _at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
+    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
+    return {"value": curve["value"][place], "ci95": edges}
+
+
+def _shown(figure: Mapping[str, Any]) -> str:
+    """0.974 [0.961, 0.985]"""
+    value, interval = figure["value"], figure["ci95"]
+    if value is None or value != value:
+        return "undefined"
+    edges = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{value:.3f}{edges}"

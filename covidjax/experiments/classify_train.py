@@ -1,0 +1,283 @@
+"""Training of a classifier's networks, one for each fold and member, and their predictions."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from covidjax.data import batches, source, splits
+from covidjax.data.augment import Augmentation
+from covidjax.data.table import TASKS
+from covidjax.evaluation import metrics
+from covidjax.experiments import classify_check, objective
+from covidjax.training import checkpoint, loop, optimizer, record, sharding, state, steps
+from covidjax.transfer import initial, probe, strategies
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Pixels, labels and folds of a run.
+
+    Attributes:
+      images: uint8 [m, size, size], all examples of the dataset.
+      labels: int [m], -1 for those that are no part of the task.
+      table: what is known of each.
+      folds: rows of the three.
+    """
+
+    prepared: source.Prepared
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    table: pd.DataFrame
+    folds: list[splits.Fold]
+
+
+class Views(NamedTuple):
+    """What chooses epoch and threshold: uint8 [v, size, size] and the label of each."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What all folds and members share: compiled once."""
+
+    model: Any
+    optimizer: Any
+    train_step: Any
+    train_steps: Any
+    predict: Any
+    mesh: Any
+    schedule: loop.Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities [n, classes] of one fold.
+
+    Attributes:
+      fold: whose rows they are.
+      threshold: on the probability of class 1; None for more than two classes.
+      validation, test: in the order of the fold's rows.
+    """
+
+    fold: splits.Fold
+    threshold: float | None
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+
+
+def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule) -> Network:
+    """The network and its compiled steps, the same for all folds."""
+    model = classify_check.create_model(config)
+    transfer = config.transfer.to_dict() if config.get("init") else {}
+    rates = None
+    if transfer and transfer["strategy"] != "probe":
+        updates = schedule.steps // config.optimizer.accumulate
+        rates = strategies.layer_rates(transfer["strategy"], transfer["layer_decay"], updates)
+    tx = optimizer.create(steps=schedule.steps, last=rates, **config.optimizer.to_dict())
+    strength = Augmentation(**config.augment.to_dict())
+    classes = len(TASKS[config.task].classes)
+    loss_fn = objective.make_loss(
+        model,
+        classes,
+        config.label_smoothing,
+        strength,
+        freeze_batch_norm=transfer.get("freeze_batch_norm", False),
+    )
+    parts: dict[str, Any] = {"loss_fn": loss_fn, "optimizer": tx, "ema_decay": config.ema}
+    return Network(
+        model,
+        tx,
+        steps.compile_train_step(mesh, **parts),
+        steps.compile_train_steps(mesh, **parts),
+        steps.compile_predict(mesh, objective.make_predict(model, config.mirror)),
+        mesh,
+        schedule,
+    )
+
+
+def train_fold(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    fold: splits.Fold,
+    network: Network,
+    folder: Path,
+    log: record.Record,
+) -> Predictions:
+    """Trains the members of a fold; the mean of their probabilities is its prediction."""
+    views = validation_views(config, data, fold)
+    outputs = []
+    for member in range(config.members):
+        name = member_name(config, fold, member)
+        outputs.append(train_member(config, data, fold, member, name, network, folder, log, views))
+    seen, validation, test = (np.mean(part, axis=0) for part in zip(*outputs, strict=True))
+    threshold = None
+    if seen.shape[1] == 2:
+        threshold = (
+            metrics.choose_threshold(views.labels, seen[:, 1])
+            if config.threshold == "validation"
+            else float(config.threshold)
+        )
+    return Predictions(fold, threshold, validation, test)
+
+
+def member_name(config: ml_collections.ConfigDict, fold: splits.Fold, member: int) -> str:
+    """Of a network, in records and below `checkpoints`: "", "fold0", "member1", "fold0-member1"."""
+    parts = (fold.name, f"member{member}" if config.members > 1 else "")
+    return "-".join(part for part in parts if part)
+
+
+def validation_views(config: ml_collections.ConfigDict, data: Data, fold: splits.Fold) -> Views:
+    """Distorted views where validation imitates a shift, else the validation images as they are."""
+    images, labels = data.images[fold.validation], data.labels[fold.validation]
+    if config.validation != "shifted" or config.views == 0:
+        return Views(images, labels)
+    distorted = objective.distorted_views(images, config.views, config.seed)
+    return Views(distorted, np.tile(labels, config.views))
+
+
+def train_member(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    fold: splits.Fold,
+    member: int,
+    name: str,
+    network: Network,
+    folder: Path,
+    log: record.Record,
+    views: Views,
+) -> tuple[NDArray[np.float64], ...]:
+    """Trains one network; probabilities of the views, the validation and the test images."""
+    key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
+    init_key, train_key = jax.random.split(key)
+    image_shape = (*data.images.shape[1:], 1)
+    fresh = state.create(network.model, network.optimizer, image_shape, init_key, network.mesh)
+    labels = data.labels[fold.train]
+    training = batches.train_batches(
+        data.images,
+        fold.train,
+        labels,
+        objective.example_weights(labels, config.balance),
+        batch_size=config.batch_size,
+        seed=config.seed * 1_000_000 + 1000 * fold.number + member,
+        balanced=config.balance == "sampling",
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+    def probabilities(
+        variables: Any, images: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        return predict(network, variables, images, np.asarray(rows), config.batch_size)
+
+    def evaluate(current: state.TrainState) -> dict[str, float]:
+        part = checkpoint.evaluated_part(current)
+        found = probabilities(part, views.images, range(len(views.images)))
+        figures = metrics.classification_metrics(views.labels, found, None)
+        picked = np.clip(found[np.arange(len(found)), views.labels], 1e-7, 1)
+        figures["loss"] = float(-np.mean(np.log(picked)))
+        return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
+
+    kept = checkpoint.Checkpoints(folder / "checkpoints" / name)
+    if config.get("init") and kept.last.latest_step() is None:
+        fresh = initial.begin(config.init, name, fresh)
+    if config.get("init") and config.transfer.strategy == "probe":
+        final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)
+        log.write(int(final.step), "validation", evaluate(final), name)
+    else:
+        final, progress = loop.fit(
+            fresh,
+            training,
+            step_fn=network.train_step,
+            several_fn=network.train_steps,
+            evaluate=evaluate,
+            monitor="auroc",
+            schedule=network.schedule,
+            key=train_key,
+            mesh=network.mesh,
+            checkpoints=kept,
+            record=log,
+            label=name,
+            quiet=config.quiet,
+        )
+    if config.select == "best":
+        variables = kept.restore_best(final, progress.best_step)
+    else:
+        variables = checkpoint.evaluated_part(final)
+    kept.close()
+    return (
+        probabilities(variables, views.images, range(len(views.images))),
+        probabilities(variables, data.images, fold.validation),
+        probabilities(variables, data.images, fold.test),
+    )
+
+
+def fit_probe(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    fold: splits.Fold,
+    views: Views,
+    network: Network,
+    fresh: state.TrainState,
+    training: Any,
+    kept: checkpoint.Checkpoints,
+) -> tuple[state.TrainState, checkpoint.Progress]:
+    """In place of `loop.fit`: a classifier on the features of a network that stands still."""
+    final, progress = kept.restore_last(fresh, training)
+    if progress.finished:
+        return final, progress
+    variables = checkpoint.evaluated_part(fresh)
+    # All images at once, so that every fold with the same weights finds the same file.
+    rows = np.sort(np.concatenate([fold.train, fold.validation, fold.test]))
+    options = {"mirror": config.mirror, "batch_size": config.batch_size, "mesh": network.mesh}
+    seen = probe.features(network.model, variables, data.images[rows], **options)
+    labels = data.labels[fold.train]
+    head = probe.fit_head(
+        seen[np.searchsorted(rows, fold.train)],
+        labels,
+        objective.example_weights(labels, config.balance),
+        probe.features(network.model, variables, views.images, **options),
+        views.labels,
+        objective.example_weights(views.labels, config.balance),
+        len(TASKS[config.task].classes),
+    )
+    final = probe.with_head(fresh, head)
+    progress = checkpoint.Progress(best_step=1, best_value=-head.loss, finished=True)
+    with kept.completed():
+        kept.save_best(final)
+        kept.save_last(final, training, progress)
+    return final, progress
+
+
+def predict(
+    network: Network,
+    variables: Any,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    batch_size: int,
+) -> NDArray[np.float64]:
+    """Probabilities [len(rows), classes], each row once, in the order of `rows`."""
+    parts = [
+        network.predict(
+            variables["params"],
+            variables["batch_stats"],
+            sharding.to_device({"images": batch["images"]}, network.mesh)["images"],
+        )
+        for batch in batches.eval_batches(
+            images,
+            rows,
+            np.zeros(len(rows), np.int32),
+            batch_size=batch_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+    ]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])[: len(rows)]

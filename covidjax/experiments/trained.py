@@ -1,0 +1,195 @@
+"""The networks of a finished classification run, with all that their predictions need."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from numpy.typing import NDArray
+
+from covidjax.data import cache, preprocess, reading
+from covidjax.evaluation.calibration import scale
+from covidjax.experiments import classify_check, objective
+
+NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
+Variables = Mapping[str, Any]
+
+
+class RunError(ValueError):
+    """A folder whose networks cannot be used; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+      folder: its workdir.
+      config: as it was resolved.
+      classes: names, in the order of the probabilities.
+      phantom: trained on synthetic images.
+      temperatures: one a fold, by which the logits are divided; ones where the run has no
+        calibration.
+      threshold: on class 1's calibrated probability, the mean over the folds; None for more than
+        two classes.
+      verdict: of the shortcut audit, one sentence.
+      networks: name (fold, member) -> `params` and `batch_stats`, the folds in order.
+    """
+
+    folder: Path
+    config: ml_collections.ConfigDict
+    classes: tuple[str, ...]
+    phantom: bool
+    temperatures: tuple[float, ...]
+    threshold: float | None
+    verdict: str
+    networks: dict[str, Variables]
+
+
+def load(folder: Path) -> Trained:
+    """Reads a run's config, results and checkpoints.
+
+    Raises:
+      RunError: no such folder, no finished classification run in it, or damaged checkpoints.
+    """
+    config = ml_collections.ConfigDict(_read_json(folder, "config.json")["config"])
+    if config.get("experiment") != "classify":
+        raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
+    found = _read_json(folder, "results.json")
+    cuts = found["threshold"]["values"]
+    names = network_names(folder)
+    if len(names) != len(cuts) * config.members:
+        raise RunError(
+            f"{folder / 'checkpoints'} holds {len(names)} networks, but the run has "
+            f"{len(cuts) * config.members}"
+        )
+    fitted = (found.get("calibration") or {}).get("temperatures") or [1.0] * len(cuts)
+    scaled = [
+        scale([[1 - cut, cut]], temperature)[0, 1]
+        for cut, temperature in zip(cuts, fitted, strict=True)
+        if cut is not None
+    ]
+    return Trained(
+        folder,
+        config,
+        tuple(found["classes"]),
+        found["data"] == "phantom",
+        tuple(fitted),
+        float(np.mean(scaled)) if scaled else None,
+        str((found.get("audit") or {}).get("verdict") or NOT_AUDITED),
+        {name: restore(folder, config, name) for name in names},
+    )
+
+
+def network_names(folder: Path) -> list[str]:
+    """The names of the networks below a workdir's `checkpoints`; "" for a single one."""
+    checkpoints = folder / "checkpoints"
+    if (checkpoints / "last").is_dir():
+        return [""]
+    names = (path.parent.name for path in checkpoints.glob("*/last"))
+    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+
+
+def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Variables:
+    """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
+
+    They lie on the first device, whatever the run was trained on.
+
+    Raises:
+      RunError: the checkpoint is missing, damaged, or of another network.
+    """
+    kept = folder / "checkpoints" / name
+    abstract = _abstract_variables(config)
+    try:
+        if config.select == "best":
+            with _opened(kept / "last") as last:
+                args = ocp.args.Composite(progress=ocp.args.JsonRestore())
+                progress = last.restore(last.latest_step(), args=args)["progress"]
+            with _opened(kept / "best") as best:
+                return best.restore(progress["best_step"], args=ocp.args.StandardRestore(abstract))
+        averages = {f"ema_{part}": tree for part, tree in abstract.items()}
+        with _opened(kept / "last") as last:
+            state = ocp.args.PyTreeRestore(
+                averages,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(averages),
+                partial_restore=True,
+            )
+            found = last.restore(last.latest_step(), args=ocp.args.Composite(state=state))["state"]
+        return {part: found[f"ema_{part}"] for part in abstract}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"the checkpoint {kept} cannot be read: {reason}") from error
+
+
+def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """uint8 [size, size], prepared -> calibrated probabilities [classes].
+
+    Members are averaged within their fold, the fold's temperature is applied, folds are averaged.
+    Every image is computed alone, on one device: so its probabilities cannot depend, not by a last
+    bit, on what else is predicted.
+    """
+    compiled = jax.jit(
+        objective.make_predict(classify_check.create_model(run.config), run.config.mirror)
+    )
+
+    def predict(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        batch = jnp.asarray(image[None, :, :, None])
+        found = [
+            np.asarray(compiled(part["params"], part["batch_stats"], batch)[0], np.float64)
+            for part in run.networks.values()
+        ]
+        folds = np.reshape(found, (len(run.temperatures), -1, len(run.classes))).mean(axis=1)
+        return scale(folds, np.array(run.temperatures)).mean(axis=0)
+
+    return predict
+
+
+def prepare(run: Trained, path: Path) -> tuple[reading.Reading, NDArray[np.uint8]]:
+    """Reads a file, and makes of it what the networks were trained on: uint8 [size, size].
+
+    Raises:
+      reading.ReadingError: see `reading.read_image`.
+    """
+    data = run.config.data
+    found = reading.read_image(path, min_side=cache.DECODE_SCALE * data.size)
+    return found, preprocess.prepare_image(found.gray, data.size, data.equalize, data.resize)
+
+
+def _abstract_variables(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    model = classify_check.create_model(config)
+    image = jnp.zeros((1, config.data.size, config.data.size, 1))
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    whole = {part: variables.get(part, {}) for part in ("params", "batch_stats")}
+    return jax.tree.map(partial(_placed, place=place), whole)
+
+
+def _placed(leaf: jax.ShapeDtypeStruct, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+
+def _opened(folder: Path) -> ocp.CheckpointManager:
+    """A manager that only reads, also where nothing may be written."""
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+    return ocp.CheckpointManager(folder.absolute(), options=options)
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except OSError as error:
+        if (folder / "config.json").exists():
+            reason = f"the run in {folder} is not finished; launch.py with its --workdir goes on"
+        else:
+            reason = f"{folder} holds no run: it has no {name}"
+        raise RunError(reason) from error
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}") from error

@@ -1,0 +1,142 @@
+"""Writes a run's networks as one file: `python -m covidjax.export --run=WORKDIR --out=FILE`
+
+FILE is a `jax.export` (StableHLO) program for CPU, CUDA and TPU that needs JAX and nothing of this
+project: uint8 [b, size, size], any b, to calibrated probabilities float32 [b, classes]. Scaling to
+0 to 1, normalisation, the mirror, the mean over networks and the temperatures are inside. Resizing
+and equalising are not, for they are OpenCV's: FILE.json says how, with the classes, the threshold
+and the shortcut audit's verdict.
+
+    import jax, json, pathlib
+    program = jax.export.deserialize(pathlib.Path("FILE").read_bytes())
+    probabilities = program.call(images)
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+
+from covidjax.data import locking, preprocess
+from covidjax.evaluation import results
+from covidjax.experiments import classify_check, objective, trained
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+WARNING = "research only: no medical device, and no more than the verdict says"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status, 2 where nothing was written."""
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        "python -m covidjax.export",
+        description=summary.partition(":")[0] + ".",
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="file to write; FILE.json beside it"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    given = parser.parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)
+    described = given.out.with_name(given.out.name + ".json")
+    try:
+        if not given.overwrite and (there := [p for p in (given.out, described) if p.exists()]):
+            raise ValueError(f"{there[0]} is there; give another --out, or --overwrite")
+        run = trained.load(given.run.expanduser())
+        program = export(run)
+        with locking.temporary(given.out) as file:
+            file.write(program)
+        results.write_results(described, describe(run))
+    except (ValueError, OSError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    mark = " (PHANTOM)" if run.phantom else ""
+    print(f"{given.out}: {len(program) / 1e6:,.1f} MB{mark}\n{described}: how to prepare images")
+    return 0
+
+
+def export(run: trained.Trained) -> bytes:
+    """The serialised program of a run, for `jax.export.deserialize`."""
+    size = run.config.data.size
+    (batch,) = jax.export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, size, size), jnp.uint8)
+    program = jax.export.export(jax.jit(make_program(run)), platforms=PLATFORMS)(images)
+    return bytes(program.serialize())
+
+
+def make_program(run: trained.Trained) -> Callable[[jax.Array], jax.Array]:
+    """uint8 [b, size, size] -> calibrated probabilities float32 [b, classes], weights inside.
+
+    As `trained.make_predict`, by XLA's own kernels: which others are fastest depends on the device
+    that compiles, and the program has to run on all.
+    """
+    config = run.config.copy_and_resolve_references()
+    if "kernels" in config.model:
+        config.model.kernels = "plain"
+    predict = objective.make_predict(classify_check.create_model(config), config.mirror)
+    networks = list(run.networks.values())
+    members = len(networks) // len(run.temperatures)
+
+    def program(images: jax.Array) -> jax.Array:
+        found = [
+            predict(part["params"], part["batch_stats"], images[..., None]) for part in networks
+        ]
+        folds = [
+            jax.nn.softmax(jnp.log(sum(found[i * members : (i + 1) * members]) / members) / t)
+            for i, t in enumerate(run.temperatures)
+        ]
+        return jnp.mean(jnp.stack(folds), axis=0)
+
+    return program
+
+
+def describe(run: trained.Trained) -> dict[str, Any]:
+    """What stands in FILE.json."""
+    data = run.config.data
+    return {
+        "task": run.config.task,
+        "data": "PHANTOM" if run.phantom else "coronahack",
+        "classes": list(run.classes),
+        "threshold": run.threshold,
+        "call": "class 1 where its probability is at least the threshold"
+        if run.threshold is not None
+        else "the most probable class",
+        "verdict": run.verdict,
+        "warning": WARNING,
+        "networks": len(run.networks),
+        "platforms": list(PLATFORMS),
+        "input": {"dtype": "uint8", "shape": ["b", data.size, data.size], "air": "black (0)"},
+        "preparation": {"order": ["resize", "equalize"], **_preparation(data)},
+    }
+
+
+def _preparation(data: Any) -> dict[str, str]:
+    """The two steps in words and OpenCV's names."""
+    size = data.size
+    tiles = min(max(size // preprocess.CLAHE_MIN_TILE, 1), preprocess.CLAHE_TILES)
+    shrink = "sides that shrink by cv2.INTER_AREA, then sides that grow by cv2.INTER_LINEAR"
+    return {
+        "resize": {
+            "squash": f"gray uint8 image to {size} x {size}, proportions not kept; {shrink}",
+            "pad": f"longer side to {size}, proportions kept; {shrink}; after equalize, centred "
+            f"on black {size} x {size}",
+        }[data.resize],
+        "equalize": {
+            "none": "nothing",
+            "histogram": "cv2.equalizeHist(image)",
+            "clahe": f"cv2.createCLAHE({preprocess.CLAHE_CLIP_LIMIT}, (columns, rows))"
+            f".apply(image), with rows = {tiles} tiles for {size} pixels; for a shorter side, side "
+            f"// {preprocess.CLAHE_MIN_TILE} tiles, from 1 to {preprocess.CLAHE_TILES}",
+        }[data.equalize],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

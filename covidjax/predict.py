@@ -1,0 +1,277 @@
+"""Predicts images with a finished run: `python -m covidjax.predict --run=WORKDIR PATH...`
+
+PATH is an image (JPEG, PNG, TIFF, DICOM) or a folder, whose files are all tried. Prints a table and
+writes the same as CSV. The probability is the mean over all networks of the run, calibrated where
+the run is; it means no more than the run's shortcut audit, whose verdict stands beside it.
+
+    python -m covidjax.predict --run=runs/cnn xray.dcm
+    python -m covidjax.predict --run=runs/cnn folder --out=called.csv --heatmap=maps
+    python -m covidjax.predict --run=runs/cnn folder --json
+
+Exit status: 0, 1 where a file could not be read (its own line says why), 2 where nothing was done.
+"""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from covidjax.data import locking, reading
+from covidjax.data.source import cache_root
+from covidjax.evaluation import results, saliency, saliency_plots
+from covidjax.experiments import classify_check, trained
+
+HEATMAP_SIDE = 512  # pixels, at most
+
+
+class PredictError(ValueError):
+    """A command line that cannot be followed; the message says what to change."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    given = _parser().parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
+    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    try:
+        out = given.out or (None if given.json else Path("predictions.csv"))
+        if out and out.exists() and not given.overwrite:
+            raise PredictError(f"{out} is there; give another --out, or --overwrite")
+        files = find_files(given.paths)
+        run = trained.load(given.run.expanduser())
+        rows = []
+        for row in predict_files(run, files, given.heatmap):
+            rows.append(row)
+            if not given.json:
+                print(_line(run, row, files), flush=True)
+        if out:
+            write_csv(out, run, rows)
+        if given.json:
+            print(results.as_json(_summary(run, rows)))
+        else:
+            print(_footer(run, rows, out), file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return 2
+    return int(any(row["error"] for row in rows))
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The files, and all files in the folders and below, but hidden ones; each once, in order.
+
+    Raises:
+      PredictError: a path that does not exist, or no file at all.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise PredictError(f"{path}: there is no such file or folder")
+        if not path.is_dir():
+            found[path] = None
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inside = (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+            found |= dict.fromkeys(inside)
+    if not found:
+        raise PredictError(f"no file in {', '.join(map(str, paths))}")
+    return list(found)
+
+
+def predict_files(
+    run: trained.Trained, files: Sequence[Path], heatmaps: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """One row a file, in order; with `heatmaps`, also writes a picture of each into that folder.
+
+    Rows: `image` (path), `call` (a class; "" where the file is not read), `probabilities` ([k],
+    calibrated, or None), `threshold` (on the probability of class 1, or None), `verdict` (of the
+    run's audit), `notes` (of the reading), `error` ("" where it was read), `data` (PHANTOM where
+    the run is synthetic).
+    """
+    predict = trained.make_predict(run)
+    explain = make_heatmap(run) if heatmaps else None
+    for path, target in zip(files, _picture_names(files), strict=True):
+        row: dict[str, Any] = {
+            "image": str(path),
+            "call": "",
+            "probabilities": None,
+            "threshold": run.threshold,
+            "verdict": run.verdict,
+            "notes": "",
+            "error": "",
+            "data": "PHANTOM" if run.phantom else "coronahack",
+        }
+        try:
+            found, image = trained.prepare(run, path)
+        except reading.ReadingError as error:
+            yield row | {"error": str(error)}
+            continue
+        probabilities = predict(image)
+        called = call(run, probabilities)
+        row |= {
+            "call": run.classes[called],
+            "probabilities": [float(p) for p in probabilities],
+            "notes": "; ".join(found.notes),
+        }
+        if heatmaps and explain:
+            shown = called if len(run.classes) > 2 else 1
+            _write_heatmap(run, heatmaps / target, row, found.gray, explain(image, shown), shown)
+        yield row
+
+
+def call(run: trained.Trained, probabilities: NDArray[np.float64]) -> int:
+    """The called class: by the threshold for two classes, else the most probable."""
+    if run.threshold is None:
+        return int(np.argmax(probabilities))
+    return int(probabilities[1] >= run.threshold)
+
+
+def make_heatmap(
+    run: trained.Trained,
+) -> Callable[[NDArray[np.uint8], int], NDArray[np.float32]]:
+    """(uint8 [size, size], class) -> Grad-CAM [size, size], the mean over the networks.
+
+    Each network's map is scaled to a maximum of 1 first, so that all have the same say.
+    """
+    compiled = saliency.compile_gradcam(
+        classify_check.create_model(run.config), mirror=run.config.mirror
+    )
+
+    def explain(image: NDArray[np.uint8], shown: int) -> NDArray[np.float32]:
+        batch, target = jnp.asarray(image[None, :, :, None]), jnp.array([shown])
+        maps = [np.asarray(compiled(part, batch, target)[0]) for part in run.networks.values()]
+        scaled = np.mean([one / max(float(one.max()), 1e-12) for one in maps], axis=0)
+        return saliency.enlarge(scaled[None], run.config.data.size)[0]
+
+    return explain
+
+
+def write_csv(path: Path, run: trained.Trained, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes `image,call,p_CLASS...,threshold,verdict,notes,error,data`, replaced in one step."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f"p_{name}" for name in run.classes]
+    writer.writerow(["image", "call", *names, "threshold", "verdict", "notes", "error", "data"])
+    for row in rows:
+        shares = row["probabilities"] or [""] * len(names)
+        others = [row[name] for name in ("threshold", "verdict", "notes", "error", "data")]
+        writer.writerow([row["image"], row["call"], *shares, *others])
+    with locking.temporary(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _parser() -> argparse.ArgumentParser:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        "python -m covidjax.predict",
+        description=summary.partition(":")[0] + ".",
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
+    parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
+    parser.add_argument("--out", type=Path, help="CSV file; predictions.csv, none with --json")
+    parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    parser.add_argument(
+        "--heatmap", type=Path, help="folder for a picture of each image's Grad-CAM"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _picture_names(files: Sequence[Path]) -> list[str]:
+    """A picture's name for each file: its own, numbered where two files share one."""
+    names: list[str] = []
+    used: set[str] = set()
+    for path in files:
+        name, number = f"{path.name}.png", 2
+        while name in used:
+            name, number = f"{path.name}-{number}.png", number + 1
+        used.add(name)
+        names.append(name)
+    return names
+
+
+def _write_heatmap(
+    run: trained.Trained,
+    path: Path,
+    row: dict[str, Any],
+    gray: NDArray[np.uint8],
+    heat: NDArray[np.float32],
+    shown: int,
+) -> None:
+    """The image as read, reduced to HEATMAP_SIDE, beside itself with the map over it."""
+    if run.config.data.resize == "pad":
+        height, width = (side / max(gray.shape) * len(heat) for side in gray.shape)
+        top, left = round((len(heat) - height) / 2), round((len(heat) - width) / 2)
+        heat = heat[top : len(heat) - top, left : len(heat) - left]
+    cut = "" if run.threshold is None else f", threshold {run.threshold:.3f}"
+    share = row["probabilities"][shown]
+    saliency_plots.write_overlay(
+        path,
+        saliency_plots.Example(
+            _reduced(gray), heat, f"Grad-CAM for {run.classes[shown]}, lines at 50 and 80 %"
+        ),
+        title=f"{Path(row['image']).name}: called {row['call']}\n"
+        f"p({run.classes[shown]}) = {share:.3f}{cut}",
+        note=run.verdict,
+        phantom=run.phantom,
+    )
+
+
+def _reduced(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if max(gray.shape) <= HEATMAP_SIDE:
+        return gray
+    scale = HEATMAP_SIDE / max(gray.shape)
+    height, width = (max(1, round(side * scale)) for side in gray.shape)
+    return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _line(run: trained.Trained, row: dict[str, Any], files: Sequence[Path]) -> str:
+    width = max(len(str(path)) for path in files)
+    mark = "  PHANTOM" if run.phantom else ""
+    if row["error"]:
+        return f"{row['image']:<{width}}  not read: {row['error']}{mark}"
+    names = max(map(len, run.classes))
+    shown = range(len(run.classes)) if run.threshold is None else (1,)
+    shares = "".join(f"  p({run.classes[i]})={row['probabilities'][i]:.3f}" for i in shown)
+    cut = "" if run.threshold is None else f"  threshold {run.threshold:.3f}"
+    notes = f"  ({row['notes']})" if row["notes"] else ""
+    return f"{row['image']:<{width}}  {row['call']:<{names}}{shares}{cut}{mark}{notes}"
+
+
+def _footer(run: trained.Trained, rows: Sequence[dict[str, Any]], out: Path | None) -> str:
+    bad = sum(bool(row["error"]) for row in rows)
+    lines = [f"{bad} of {len(rows)} files could not be read"] if bad else []
+    lines.append(f"Audit of the run: {run.verdict}")
+    if run.phantom:
+        lines.append("PHANTOM: trained on synthetic images; this says nothing about patients")
+    return "\n".join([*lines, f"Written to {out}"])
+
+
+def _summary(run: trained.Trained, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "run": str(run.folder),
+        "task": run.config.task,
+        "data": "PHANTOM" if run.phantom else "coronahack",
+        "classes": list(run.classes),
+        "networks": len(run.networks),
+        "temperatures": list(run.temperatures),
+        "predictions": list(rows),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

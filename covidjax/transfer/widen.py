@@ -1,0 +1,102 @@
+"""A split for pretraining that never touches what a later run tests.
+
+    python -m covidjax.transfer.widen --run=RUN [--task=pneumonia] --out=split.csv
+
+RUN is a classification run (stopped or finished). The split written has the same folds, validation
+and test parts; the training part of each is every other image that the task uses, except those of
+patients in the two. Pretrain with it, then start the later run from there:
+
+    python launch.py --config=configs/resnet.py:task=pneumonia --config.data.manifest=split.csv \\
+        --workdir=runs/pretrained
+    python launch.py --config=configs/resnet.py:init=run:runs/pretrained
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from covidjax.data import manifest, source, splits
+from covidjax.data.table import TASKS, read_table, task_labels
+
+
+def widened(
+    folds: Sequence[splits.Fold], table: pd.DataFrame, labels: NDArray[np.int32]
+) -> list[splits.Fold]:
+    """The folds with all other images of a task in their training parts.
+
+    Args:
+      folds: of the later run.
+      table: of `table.read_table`.
+      labels: int [n] of the pretraining's task, -1 for rows that it does not use.
+
+    Returns:
+      Folds of the same names and numbers; parts hold only images that the task uses.
+    """
+    used = labels >= 0
+    groups = table["group"]
+    wider = []
+    for fold in folds:
+        held = np.concatenate([fold.validation, fold.test])
+        free = used & ~groups.isin(set(groups.iloc[held])).to_numpy()
+        parts = {part: getattr(fold, part) for part in ("validation", "test")}
+        wider.append(
+            dataclasses.replace(
+                fold,
+                train=np.flatnonzero(free),
+                **{part: rows[used[rows]] for part, rows in parts.items()},
+            )
+        )
+    return wider
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    usage, _, _ = (__doc__ or "").partition("\n\n    python launch")
+    parser = argparse.ArgumentParser(
+        description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, required=True, help="workdir of the later run's twin")
+    parser.add_argument("--task", choices=list(TASKS), default="pneumonia", help="of pretraining")
+    parser.add_argument("--out", type=Path, required=True, help="the split to write")
+    given = parser.parse_args(arguments)
+    try:
+        print(_write(given.run, given.task, given.out))
+    except (ValueError, OSError) as error:
+        print(f"widen: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(run: Path, task: str, out: Path) -> str:
+    path = run / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} holds no run (no config.json)")
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    config = saved["config"]
+    phantom = dict(config["phantom"])
+    phantom["shortcuts"] = tuple(part for part in phantom["shortcuts"].split(",") if part)
+    data = config["data"]
+    prepared = source.resolve(
+        data["source"], data["data_dir"], data["archive"], phantom, progress=sys.stderr.isatty()
+    )
+    table = read_table(prepared.path)
+    folds = manifest.read(run / "split.csv", table, task_labels(table, config["task"]))
+    wider = widened(folds, table, task_labels(table, task))
+    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
+    splits.check_leaks(wider, table, same)
+    manifest.write(out, wider, table, phantom=prepared.kind == "phantom")
+    counts = ", ".join(
+        f"{len(was.train)} to {len(now.train)}" for was, now in zip(folds, wider, strict=True)
+    )
+    return f"{out}: {len(wider)} folds; training images: {counts}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""DICOM files come out as a viewer shows them; those of something else are refused."""
+
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
+
+from covidjax.data import dicom
+from covidjax.data.reading import ReadingError, read_image
+
+RAMP = np.tile(np.arange(96), (80, 1))  # 80 x 96, 0 to 95 from left to right
+
+
+def made(values: np.ndarray, bits: int = 12, syntax=ExplicitVRLittleEndian, **elements) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3.4"
+    dataset.Modality = "DX"
+    dataset.Rows, dataset.Columns = values.shape[:2]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.PixelRepresentation = int(values.dtype.kind == "i")
+    dataset.BitsAllocated = 8 * values.dtype.itemsize
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelData = values.tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def encoded(dataset: Dataset) -> bytes:
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def shown(dataset: Dataset) -> np.ndarray:
+    return dicom.read_dicom(encoded(dataset))[0]
+
+
+def close(found: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(np.abs(found.astype(float) - expected).max() <= 1)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_without_a_window_the_full_range_is_shown(bits):
+    top = 2**bits - 1
+    values = np.rint(RAMP / 95 * top).astype(np.uint8 if bits == 8 else np.uint16)
+    assert close(shown(made(values, bits)), RAMP / 95 * 255)
+
+
+def test_signed_values_are_read_as_such():
+    values = (RAMP * 20 - 1000).astype(np.int16)
+    assert close(shown(made(values, 16)), RAMP / 95 * 255)
+
+
+def test_the_window_applies_to_rescaled_values():
+    values = (RAMP * 10).astype(np.uint16)
+    elements = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+    elements |= {"WindowCenter": [-50, 7], "WindowWidth": [401, 9]}
+    hu = 2.0 * values - 1000
+    expected = np.clip((hu - (-50 - 0.5)) / 400 + 0.5, 0, 1) * 255  # PS3.3, C.11.2.1.2.1
+    found, notes = dicom.read_dicom(encoded(made(values, **elements)))
+    assert close(found, expected)
+    assert 0 in found and 255 in found
+    assert "window -50, 401 applied" in notes
+
+
+@pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
+def test_the_other_window_functions_are_those_of_the_standard(function):
+    values = (RAMP * 10).astype(np.uint16)
+    elements = {"WindowCenter": 400, "WindowWidth": 300, "VOILUTFunction": function}
+    steps = (values.astype(float) - 400) / 300
+    expected = steps + 0.5 if function == "LINEAR_EXACT" else 1 / (1 + np.exp(-4 * steps))
+    assert close(shown(made(values, **elements)), np.clip(expected, 0, 1) * 255)
+
+
+def test_a_table_of_values_is_applied():
+    item = Dataset()
+    item.LUTDescriptor = [96, 0, 10]
+    steps = np.arange(96) / 95
+    item.LUTData = np.rint(1023 * steps**2).astype("<u2").tobytes()
+    values = RAMP.astype(np.uint16)
+    found = shown(made(values, VOILUTSequence=[item]))
+    assert close(found, (RAMP / 95) ** 2 * 255)
+
+
+def test_monochrome1_is_inverted_after_the_window():
+    values = (RAMP * 10).astype(np.uint16)
+    window = {"WindowCenter": 400, "WindowWidth": 301}
+    straight = shown(made(values, **window))
+    turned = shown(made(values, PhotometricInterpretation="MONOCHROME1", **window))
+    assert np.array_equal(turned, 255 - straight)
+
+
+def test_padding_is_black_and_stretches_nothing():
+    values = (RAMP * 10 + 100).astype(np.uint16)
+    values[:, :10] = 65535
+    found = shown(made(values, 16, PixelPaddingValue=65535))
+    assert (found[:, :10] == 0).all()
+    assert found[:, 10:].min() == 0 and found[:, 10:].max() == 255
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, ImplicitVRLittleEndian])
+def test_compressed_files_are_decompressed(syntax):
+    values = (RAMP * 40).astype(np.uint16)
+    dataset = made(values)
+    if syntax == ImplicitVRLittleEndian:
+        dataset = made(values, syntax=syntax)
+    elif syntax == RLELossless:
+        dataset.compress(RLELossless)
+    else:
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "JPEG2000", irreversible=False, no_jp2=True)
+        dataset.PixelData = pydicom.encaps.encapsulate([file.getvalue()])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    assert close(shown(dataset), RAMP / 95 * 255)
+
+
+REFUSED = {
+    "LL": ({"ViewPosition": "LL"}, "a lateral view"),
+    "LATERAL": ({"ViewPosition": "LATERAL"}, "a lateral view"),
+    "oblique": ({"ViewPosition": "RLO"}, "an? oblique view"),
+    "direction": ({"PatientOrientation": ["A", "F"]}, "a lateral view"),
+    "modality": ({"Modality": "CT"}, "modality CT, not a radiograph"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_file_says_is_no_frontal_radiograph_is_refused(name):
+    elements, reason = REFUSED[name]
+    with pytest.raises(dicom.DicomError, match=reason):
+        shown(made(RAMP.astype(np.uint16), **elements))
+
+
+def test_a_file_without_its_first_part_is_read(tmp_path):
+    dataset = made((RAMP * 40).astype(np.uint16))
+    del dataset.file_meta
+    file = io.BytesIO()
+    dataset.save_as(file, implicit_vr=True, little_endian=True)
+    (tmp_path / "old.dcm").write_bytes(file.getvalue())
+    assert close(read_image(tmp_path / "old.dcm").gray, RAMP / 95 * 255)
+
+
+@pytest.mark.parametrize("view", ["PA", "AP", "LLD", ""])
+def test_frontal_views_are_read(view):
+    elements = {"ViewPosition": view, "PatientOrientation": ["L", "F"]}
+    assert shown(made(RAMP.astype(np.uint16), **elements)).shape == RAMP.shape
+
+
+def test_several_frames_colour_and_no_image_are_refused():
+    frames = made(np.stack([RAMP] * 2).astype(np.uint16), Rows=80, Columns=96, NumberOfFrames=2)
+    colour = made(np.stack([RAMP] * 3, axis=-1).astype(np.uint8), 8)
+    colour.SamplesPerPixel, colour.PlanarConfiguration = 3, 0
+    colour.PhotometricInterpretation = "RGB"
+    palette = made(RAMP.astype(np.uint16), PhotometricInterpretation="PALETTE COLOR")
+    report = made(RAMP.astype(np.uint16), Modality="SR")
+    del report.PixelData
+    for dataset, reason in (
+        (frames, "2 frames"),
+        (colour, "in colour"),
+        (palette, "PALETTE"),
+        (report, "modality SR"),
+    ):
+        with pytest.raises(dicom.DicomError, match=reason):
+            shown(dataset)
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    whole = encoded(made((RAMP * 40).astype(np.uint16)))
+    for size in (0, 10, 140, 300, 500, len(whole) // 2, len(whole) - 2):
+        path = tmp_path / f"{size}.dcm"
+        path.write_bytes(whole[:size])
+        with pytest.raises(ReadingError) as caught:
+            read_image(path)
+        assert str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / "text.dcm").write_bytes(b"no image at all " * 30)
+    with pytest.raises(ReadingError):
+        read_image(tmp_path / "text.dcm")
+
+
+def test_a_dicom_file_is_known_by_its_contents(tmp_path):
+    path = tmp_path / "IM0001"
+    path.write_bytes(encoded(made((RAMP * 40).astype(np.uint16), BodyPartExamined="HAND")))
+    found = read_image(path)
+    assert close(found.gray, RAMP / 95 * 255)
+    assert "BodyPartExamined is HAND" in found.notes

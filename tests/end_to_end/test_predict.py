@@ -1,0 +1,299 @@
+"""A finished run predicts files: right, one by one as in a batch, and beside broken ones."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from covidjax import export, predict
+from covidjax.data import cache, source, table
+from covidjax.evaluation.calibration import scale
+from covidjax.experiments import saliency_report, trained
+
+SHRUNK = [
+    *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=32"),
+    *("--config.batch_size=8", "--config.validation_fraction=0.3", "--config.views=1"),
+    *("--config.bootstrap_samples=50", "--config.evaluations=2", "--config.quiet"),
+    *("--config.model.widths=(4,8)", "--config.model.convs=1", "--config.epochs=3"),
+]
+KFOLD = ["--config=configs/cnn.py", *SHRUNK, "--config.folds=2", "--config.members=2"]
+OFFICIAL = ["--config=configs/cnn.py:task=pneumonia", *SHRUNK, "--config.data.resize=pad"]
+
+
+@pytest.fixture(scope="module")
+def runs(launch: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    for name, arguments in (("kfold", KFOLD), ("official", OFFICIAL)):
+        folders[name] = tmp_path_factory.mktemp(name) / "run"
+        status, _, err = launch(*arguments, f"--workdir={folders[name]}")
+        assert status == 0, err
+    return folders
+
+
+@pytest.fixture(autouse=True)
+def in_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVIDJAX_CACHE", environment["COVIDJAX_CACHE"])
+
+
+@pytest.fixture
+def pixels(runs: dict[str, Path], in_cache: None) -> dict[str, np.ndarray]:
+    """The phantom's images as the official run saw them."""
+    prepared, data = prepared_of(runs["official"])
+    images = cache.load_cache(
+        prepared.path, prepared.fingerprint, data["size"], data["equalize"], data["resize"]
+    )
+    return dict(zip(table.read_table(prepared.path)["image"], images, strict=True))
+
+
+def prepared_of(run: Path) -> tuple[source.Prepared, dict[str, Any]]:
+    config = json.loads((run / "config.json").read_text())["config"]
+    settings = config["phantom"] | {"shortcuts": ()}
+    return source.resolve("phantom", "", "", settings, progress=False), config["data"]
+
+
+@pytest.fixture
+def films(runs: dict[str, Path], tmp_path: Path, in_cache: None) -> Path:
+    """A folder with the phantom's files."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    prepared, _ = prepared_of(runs["official"])
+    for examples in table.read_examples(prepared.path):
+        for example in examples:
+            (folder / example["image/name"].decode()).write_bytes(example["image"])
+    return folder
+
+
+def call(*arguments: Any) -> int:
+    return predict.main([str(argument) for argument in arguments])
+
+
+def rows_of(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {Path(row["image"]).name: row for row in csv.DictReader(file)}
+
+
+def set_results(run: Path, folder: Path, **added: Any) -> Path:
+    """A copy of the run with other results."""
+    shutil.copytree(run, folder)
+    found = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(found | added))
+    return folder
+
+
+@pytest.mark.parametrize("epoch", ["best", "last"])
+def test_the_runs_own_test_images_get_the_runs_own_probabilities(runs, films, tmp_path, epoch):
+    run = shutil.copytree(runs["official"], tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["config"]["select"] = epoch
+    (run / "config.json").write_text(json.dumps(config))
+    own = pd.read_csv(run / "predictions_test.csv")
+    progress = next((run / "checkpoints" / "last").glob("*/progress/metadata"))
+    best = json.loads(progress.read_text())["best_step"]
+    if epoch == "last" and best != max(
+        int(path.name) for path in (run / "checkpoints" / "last").iterdir()
+    ):
+        pytest.skip("the best epoch was not the last, whose probabilities no file has")
+    assert call(f"--run={run}", films, f"--out={tmp_path / 'p.csv'}") == 0
+    found = rows_of(tmp_path / "p.csv")
+    assert len(found) == len(list(films.iterdir()))
+    threshold = json.loads((run / "results.json").read_text())["threshold"]["values"][0]
+    for name, p in zip(own["image"], own["p_Pneumonia"], strict=True):
+        row = found[name]
+        assert float(row["p_Pneumonia"]) == pytest.approx(p, abs=1e-5)
+        assert float(row["threshold"]) == pytest.approx(threshold)
+        assert row["call"] == ("Pneumonia" if p >= threshold else "Normal")
+        assert row["data"] == "PHANTOM"
+        assert row["verdict"]
+
+
+def test_the_same_image_gives_the_same_bits_alone_and_among_others(runs, films, tmp_path):
+    names = sorted(path.name for path in films.iterdir())[:12]
+    assert call(f"--run={runs['kfold']}", films, f"--out={tmp_path / 'all.csv'}") == 0
+    together = rows_of(tmp_path / "all.csv")
+    for name in names[::4]:
+        out = tmp_path / f"{name}.csv"
+        assert call(f"--run={runs['kfold']}", films / name, f"--out={out}") == 0
+        alone = rows_of(out)[name]
+        assert {**alone, "image": ""} == {**together[name], "image": ""}
+
+
+def test_folds_and_members_are_averaged_and_calibrated(runs, films, tmp_path):
+    path = next(films.iterdir())
+    plain = trained.load(runs["kfold"])
+    assert list(plain.networks) == [f"fold{f}-member{m}" for f in (0, 1) for m in (0, 1)]
+    _, image = trained.prepare(plain, path)
+    each = []
+    for name, network in plain.networks.items():
+        one = trained.dataclasses.replace(plain, networks={name: network}, temperatures=(1.0,))
+        each.append(trained.make_predict(one)(image))
+    np.testing.assert_allclose(trained.make_predict(plain)(image), np.mean(each, axis=0))
+    run = set_results(
+        runs["kfold"],
+        tmp_path / "run",
+        calibration={"temperatures": [0.5, 2.0]},
+        threshold={"values": [0.6, 0.3]},
+        audit={"verdict": "the border alone reaches 0.97"},
+    )
+    cold = trained.load(run)
+    folds = [np.mean(each[:2], axis=0), np.mean(each[2:], axis=0)]
+    expected = (scale([folds[0]], 0.5)[0] + scale([folds[1]], 2.0)[0]) / 2
+    np.testing.assert_allclose(trained.make_predict(cold)(image), expected)
+    cuts = [scale([[0.4, 0.6]], 0.5)[0, 1], scale([[0.7, 0.3]], 2.0)[0, 1]]
+    assert cold.threshold == pytest.approx(np.mean(cuts))
+    assert cold.verdict == "the border alone reaches 0.97"
+
+
+def test_bad_files_have_their_own_line_and_the_rest_go_on(runs, films, tmp_path, capsys):
+    good = sorted(films.iterdir())[:2]
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(good[0], folder / "a.png")
+    shutil.copy(good[1], folder / "below" / "z.png")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "cut.png").write_bytes(good[0].read_bytes()[:-300])
+    (folder / ".hidden").write_text("")
+    out = tmp_path / "p.csv"
+    status = call(f"--run={runs['official']}", folder, f"--out={out}", f"--heatmap={tmp_path}/m")
+    shown = capsys.readouterr()
+    assert status == 1
+    lines = shown.out.splitlines()
+    assert len(lines) == 4 and all("PHANTOM" in line for line in lines)
+    assert "not read: not an image" in next(line for line in lines if "notes.txt" in line)
+    assert "2 of 4 files could not be read" in shown.err
+    assert "Audit of the run: " in shown.err
+    found = rows_of(out)
+    assert list(found) == ["a.png", "cut.png", "notes.txt", "z.png"]
+    assert found["cut.png"]["error"] and not found["cut.png"]["p_Normal"]
+    assert not found["a.png"]["error"]
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["a.png.png", "z.png.png"]
+    with Image.open(tmp_path / "m" / "a.png.png") as image:
+        assert min(image.size) > 300
+
+
+def test_json_says_the_same_and_writes_nothing(runs, films, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    path = next(films.iterdir())
+    assert call(f"--run={runs['kfold']}", "--json", path) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(tmp_path.iterdir()) == before
+    assert found["data"] == "PHANTOM" and found["networks"] == 4
+    (row,) = found["predictions"]
+    assert row["call"] in found["classes"]
+    assert sum(row["probabilities"]) == pytest.approx(1)
+    assert row["verdict"] and 0 < row["threshold"] < 1
+
+
+def test_command_lines_that_cannot_work_are_one_line_and_status_2(
+    runs, films, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = next(films.iterdir())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unfinished").mkdir()
+    shutil.copy(runs["kfold"] / "config.json", tmp_path / "unfinished")
+    shutil.copytree(runs["kfold"], tmp_path / "partial")
+    shutil.rmtree(tmp_path / "partial" / "checkpoints" / "fold1-member0")
+    shutil.copytree(runs["official"], tmp_path / "damaged")
+    for file in (tmp_path / "damaged" / "checkpoints" / "best").rglob("*"):
+        if file.is_file() and file.parent.name == "d":
+            file.write_bytes(b"damaged")
+    (tmp_path / "predictions.csv").write_text("precious")
+    run = f"--run={runs['official']}"
+    wanted = {
+        (run, str(path)): "predictions.csv is there",
+        (run, "--json", "none.png"): "none.png: there is no such file",
+        (run, "--json", "empty"): "no file in empty",
+        ("--run=empty", "--json", str(path)): "empty holds no run: it has no config.json",
+        ("--run=unfinished", "--json", str(path)): "is not finished",
+        ("--run=partial", "--json", str(path)): "holds 3 networks, but the run has 4",
+        ("--run=damaged", "--json", str(path)): "cannot be read",
+    }
+    for arguments, text in wanted.items():
+        assert call(*arguments) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert len(shown.err.splitlines()) == 1 and text in shown.err, shown.err
+    assert (tmp_path / "predictions.csv").read_text() == "precious"
+    assert call(run, str(path), "--overwrite") == 0
+    assert (tmp_path / "predictions.csv").read_text().startswith("image,call,p_Normal")
+
+
+LOADS = """
+import importlib.util, json, pathlib, sys
+assert importlib.util.find_spec("covidjax") is None
+import jax, numpy as np
+program = jax.export.deserialize(pathlib.Path("net").read_bytes())
+images = np.load("images.npy")
+parts = [program.call(images[:1]), program.call(images[1:])]
+np.save("found.npy", np.concatenate([np.asarray(part) for part in parts]))
+assert not [name for name in sys.modules if name.split(".")[0] in ("covidjax", "flax")]
+print(json.dumps(program.platforms))
+"""
+
+
+@pytest.mark.parametrize("name", ["kfold", "official"])
+def test_the_exported_network_predicts_without_covidjax(runs, films, tmp_path, name, capsys):
+    run = set_results(runs[name], tmp_path / "run")
+    folds = 2 if name == "kfold" else 1
+    results = json.loads((run / "results.json").read_text())
+    results["calibration"] = {"temperatures": [1.7] * folds}
+    (run / "results.json").write_text(json.dumps(results))
+    assert export.main([f"--run={run}", f"--out={tmp_path / 'net'}"]) == 0
+    assert "PHANTOM" in capsys.readouterr().out
+    loaded = trained.load(run)
+    images = np.stack([trained.prepare(loaded, path)[1] for path in sorted(films.iterdir())[:5]])
+    np.save(tmp_path / "images.npy", images)
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADS],
+        cwd=tmp_path,
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["cpu", "cuda", "tpu"]
+    expected = np.stack([trained.make_predict(loaded)(image) for image in images])
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+    described = json.loads((tmp_path / "net.json").read_text())
+    assert described["classes"] == list(loaded.classes)
+    assert described["threshold"] == pytest.approx(loaded.threshold)
+    assert described["input"]["shape"] == ["b", 32, 32]
+    assert described["data"] == "PHANTOM" and described["verdict"]
+    assert export.main([f"--run={run}", f"--out={tmp_path / 'net'}"]) == 2
+    assert "is there" in capsys.readouterr().err
+
+
+def test_the_saliency_of_a_run_is_measured_and_shown(runs, pixels, tmp_path):
+    run = trained.load(runs["official"])
+    own = pd.read_csv(run.folder / "predictions_test.csv")
+    tested = {
+        "images": np.stack([pixels[name] for name in own["image"]]),
+        "names": own["image"].to_numpy(),
+        "labels": np.array([run.classes.index(label) for label in own["label"]]),
+        "groups": own["group"].to_numpy(),
+        "probabilities": own[["p_Normal", "p_Pneumonia"]].to_numpy(),
+        "threshold": np.full(len(own), run.threshold),
+        "network": np.zeros(len(own), int),
+    }
+    networks = [list(run.networks.values())]
+    found = saliency_report.write(run.config, tested, networks, tmp_path, phantom=True)
+    assert 0.2 < found["even_map"] < 0.35
+    share, alike = found["share_outside_thorax"], found["randomisation"]
+    assert 0 <= share["ci95"][0] <= share["value"] <= share["ci95"][1] <= 1
+    assert 0 < share["n"] <= len(own)
+    assert -1 <= alike["value"] <= 1
+    with Image.open(tmp_path / "figures" / "saliency.png") as image:
+        assert min(image.size) > 500

@@ -1,0 +1,128 @@
+"""The model card: every number out of the results, and the headline struck where it must be."""
+
+import re
+
+import pytest
+from simulated import predicted
+
+from covidjax.evaluation.evidence import evidence
+from covidjax.evaluation.intervals import metrics_with_intervals
+from covidjax.evaluation.metrics import confusion_matrix
+from covidjax.evaluation.model_card import model_card, struck, write_model_card
+
+CONFIG = {
+    "config": {
+        "task": "pneumonia",
+        "split": "kfold",
+        "folds": 3,
+        "fold": "all",
+        "validation": "random",
+        "members": 1,
+        "data": {"size": 64},
+        "model": {"name": "cnn"},
+    },
+    "data": {"kind": "coronahack", "fingerprint": "ab" * 32, "archive": "archive.zip"},
+    "versions": {"python": "3.11.7", "jax": "0.10.2"},
+    "git_revision": "abc123",
+    "devices": ["cpu: cpu"],
+}
+
+
+def found(classes=2, **more):
+    made = predicted(120, classes, folds=3)
+    given = (made.labels, made.probabilities)
+    figures = metrics_with_intervals(*given, made.groups, made.thresholds, samples=30)
+    matrix = confusion_matrix(*given, None).tolist()
+    return {
+        "task": "pneumonia",
+        "data": "coronahack",
+        "classes": ["Normal", "Pneumonia", "Other"][:classes],
+        "splits": {"validation": figures, "out_of_fold": figures},
+        "threshold": {"rule": "validation", "values": [0.5 if classes == 2 else None] * 3},
+        "confusion_matrix": {"validation": matrix, "out_of_fold": matrix},
+        **evidence(made, made, {fold: [] for fold in range(3)}, samples=30),
+        **more,
+    }
+
+
+def audit(value, low, high):
+    border = {"auroc": {"value": value, "ci95": [low, high], "n": 120}, "what": "the border"}
+    return {"border": border, "verdict": "A sentence about the border."}
+
+
+def test_the_card_says_what_was_measured():
+    results = found(audit=audit(0.55, 0.5, 0.6))
+    card = model_card(results, CONFIG)
+    auroc = results["splits"]["out_of_fold"]["auroc"]
+    shown = f"{auroc['value']:.3f} [{auroc['ci95'][0]:.3f}, {auroc['ci95'][1]:.3f}]"
+    assert f"| auroc | {shown} | {shown} |" in card and "~~" not in card
+    for words in (
+        "**A sentence about the border.**",
+        "| the border | 0.550 [0.500, 0.600] |",
+        "| out_of_fold | 60 | 60 |",
+        "`" + "ab" * 32 + "`",
+        "3 folds",
+        "Diagnosis, triage, screening",
+        "python -m covidjax.predict --run=WORKDIR",
+        "jax 0.10.2",
+        "abc123",
+        "Threshold of the calls (rule: validation): 0.500, 0.500, 0.500.",
+    ):
+        assert words in card
+    assert "PHANTOM" not in card and "None" not in card and "nan" not in card
+
+
+def test_the_card_is_written_whole(tmp_path):
+    results = found()
+    write_model_card(tmp_path / "model_card.md", results, CONFIG)
+    assert (tmp_path / "model_card.md").read_text(encoding="utf-8") == model_card(results, CONFIG)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_score_that_the_border_reaches_is_struck_through_once():
+    results = found(audit=audit(0.85, 0.8, 0.99))
+    assert struck(results)
+    card = model_card(results, CONFIG)
+    assert len(re.findall(r"~~0\.\d{3} \[.*?\]~~", card)) == 1
+    row = next(line for line in card.splitlines() if line.startswith("| auroc |"))
+    assert row.endswith("~~ |") and row.count("~~") == 2
+    assert "Struck through: the image's border alone" in card
+
+
+@pytest.mark.parametrize("given", [{}, {"audit": audit(0.5, 0.4, 0.6)}])
+def test_a_score_without_audit_or_with_a_poor_border_is_not(given):
+    assert not struck(found(**given))
+
+
+def test_a_missing_interval_does_not_strike():
+    results = found(audit=audit(0.99, 0.9, 1.0))
+    results["audit"]["border"]["auroc"]["ci95"] = None
+    assert not struck(results) and "~~" not in model_card(results, CONFIG)
+
+
+def test_without_an_audit_the_card_says_so():
+    assert "Not measured: nothing says how much" in model_card(found(), CONFIG)
+
+
+def test_bare_results_and_more_classes_make_a_card():
+    full = found(3)
+    bare = {
+        key: value
+        for key, value in full.items()
+        if key not in ("calibration", "folds", "across_folds", "grouping", "confusion_matrix")
+    }
+    for results in (full, bare):
+        card = model_card(results, CONFIG)
+        assert "## Figures" in card and "## Operating points" not in card
+        assert re.search(r"\n\n\n", card) is None
+
+
+def test_undefined_figures_and_phantoms_are_said_to_be():
+    results = found(data="phantom", warning="PHANTOM: synthetic images")
+    figures = dict(results["splits"]["out_of_fold"])
+    figures["auroc"] = {"value": None, "ci95": None, "n": 120}
+    results["splits"] = {"validation": figures, "out_of_fold": figures}
+    card = model_card(results, CONFIG)
+    assert "**PHANTOM: synthetic images**" in card
+    assert "| auroc | undefined | undefined |" in card
+    assert "Anything: it was trained on synthetic images" in card and "Lateral" not in card

@@ -1,0 +1,184 @@
+"""An external folder is checked before the training, and what the run knows is left out."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from covidjax.data import source, table
+from covidjax.data.preprocess import prepare_image
+from covidjax.experiments import external
+from tfds_coronahack.phantom import write_archive
+
+CLASSES = ("Normal", "Pneumonia")
+OPTIONS = {"size": 32, "equalize": "clahe", "resize": "squash"}
+
+
+def picture(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 15), dtype=np.uint8))
+    return np.asarray(coarse.resize((150, 120), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    path = tmp_path / "other"
+    (path / "images").mkdir(parents=True)
+    for number in range(6):
+        Image.fromarray(picture(number)).save(path / "images" / f"{number}.png")
+    write_csv(path, [f"images/{n}.png,{CLASSES[n % 2]},g{n // 2}" for n in range(6)])
+    return path
+
+
+def write_csv(folder: Path, lines: list[str], columns: str = "image,label,group") -> None:
+    (folder / "labels.csv").write_text("\n".join([columns, *lines]) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> external.External:
+    return external.load(folder, CLASSES, **OPTIONS)
+
+
+def test_images_labels_and_groups_are_read_in_the_order_of_the_csv(folder):
+    found = load(folder)
+    assert found.names.tolist() == [f"images/{n}.png" for n in range(6)]
+    assert found.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert found.groups.tolist() == ["g0", "g0", "g1", "g1", "g2", "g2"]
+    assert np.array_equal(found.images[3], prepare_image(picture(3), **OPTIONS))
+    assert found.left_out == {}
+
+
+def test_labels_may_differ_in_case_and_groups_may_be_missing(folder):
+    write_csv(folder, ["images/0.png, normal", "images/1.png,PNEUMONIA"], "image,label")
+    found = load(folder)
+    assert found.labels.tolist() == [0, 1]
+    assert len(set(found.groups)) == 2
+
+
+def test_bad_images_are_left_out_with_the_reason(folder):
+    (folder / "images" / "1.png").write_bytes(b"no image")
+    found = load(folder)
+    assert len(found.names) == 5 == len(found.images)
+    assert found.left_out == {"images/1.png": "not an image of a known format"}
+    assert "images/1.png: not an image" in external.report(found)
+
+
+MISTAKES = {
+    "no folder": "there is no such folder",
+    "no csv": "there is none",
+    "two csvs": "there is labels.csv, more.csv",
+    "columns": "no column label; it has image, class",
+    "empty": "has no rows",
+    "nothing": "cannot be read",
+    "label": "no class is called 'covid'; the task has Normal, Pneumonia",
+    "twice": "names images/0.png more than once",
+    "missing": "not in .*: 'images/9.png', ''",
+    "unreadable": "not one of 1 images is read; images/0.png: not an image",
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_starts(folder, kind):
+    row = "images/0.png,Normal,a"
+    if kind == "no csv":
+        (folder / "labels.csv").unlink()
+    elif kind == "two csvs":
+        (folder / "more.csv").write_text("image,label\n")
+    elif kind == "columns":
+        write_csv(folder, ["images/0.png,Normal"], "image,class")
+    elif kind == "nothing":
+        (folder / "labels.csv").write_text("")
+    elif kind == "unreadable":
+        (folder / "images" / "0.png").write_bytes(b"no image")
+        write_csv(folder, [row])
+    else:
+        lines = {
+            "empty": [],
+            "label": [row, "images/1.png,covid,b"],
+            "twice": [row, row],
+            "missing": [row, "images/9.png,Normal,b", ",Normal,c"],
+        }
+        write_csv(folder, lines.get(kind, [row]))
+    path = folder.parent / "none" if kind == "no folder" else folder
+    with pytest.raises(external.ExternalError, match=MISTAKES[kind]) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> source.Prepared:
+    home = tmp_path_factory.mktemp("phantom")
+    archive = write_archive(home / "a.zip", images=40, seed=0, size=96, shortcuts=[])
+    return source.resolve("auto", str(home), str(archive), progress=False)
+
+
+def originals(prepared: source.Prepared) -> list[bytes]:
+    return [example["image"] for part in table.read_examples(prepared.path) for example in part]
+
+
+def test_what_the_run_was_trained_with_is_left_out(folder, prepared):
+    examples = table.read_table(prepared.path)
+    same, near, tested = originals(prepared)[3], originals(prepared)[35], originals(prepared)[20]
+    (folder / "images" / "0.png").write_bytes(same)
+    (folder / "images" / "5.png").write_bytes(tested)
+    (folder / "images" / "near").write_bytes(near)
+    with Image.open(folder / "images" / "near") as image:
+        image.convert("L").save(folder / "images" / "1.png")
+        shrunk = image.convert("L").resize((80, 78)).point(lambda level: level * 0.8)
+        shrunk.save(folder / "images" / "2.png")
+    rows = np.setdiff1d(np.arange(len(examples)), [20])
+    found = external.without_known(load(folder), prepared.path, examples, rows)
+    assert found.names.tolist() == ["images/3.png", "images/4.png", "images/5.png"]
+    assert found.labels.tolist() == [1, 0, 1]
+    assert found.images.shape == (3, 32, 32)
+    names = examples["image"]
+    assert f"is {names[3]}" in found.left_out["images/0.png"]
+    assert f"is nearly {names[35]}" in found.left_out["images/1.png"]
+    assert f"is nearly {names[35]}" in found.left_out["images/2.png"]
+
+
+def test_a_folder_of_training_images_alone_is_refused(folder, prepared):
+    examples = table.read_table(prepared.path)
+    (folder / "images" / "0.png").write_bytes(originals(prepared)[0])
+    write_csv(folder, ["images/0.png,Normal,a"])
+    with pytest.raises(external.ExternalError, match="trained with all of its images"):
+        external.without_known(load(folder), prepared.path, examples, np.arange(len(examples)))
+
+
+def test_the_figures_are_those_of_the_predictions(folder, tmp_path):
+    found = load(folder)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        assert images is found.images
+        score = np.array([0.1, 0.9, 0.3, 0.35, 0.5, 0.2])
+        return np.stack([1 - score, score], axis=1)
+
+    figures, facts = external.evaluate(
+        found, predict, 0.32, CLASSES, tmp_path / "run", phantom=True, samples=100
+    )
+    assert figures["auroc"]["value"] == pytest.approx(6 / 9)
+    assert figures["accuracy"] == {
+        "value": pytest.approx(4 / 6),
+        "ci95": figures["accuracy"]["ci95"],
+        "n": 6,
+    }
+    assert figures["accuracy"]["ci95"][0] < 4 / 6
+    assert facts["confusion_matrix"] == [[2, 1], [1, 2]]
+    assert facts["labels"] == {"Normal": 3, "Pneumonia": 3}
+    written = pd.read_csv(tmp_path / "run" / "predictions_external.csv")
+    assert list(written.columns) == [
+        *("image", "group", "label", "fold", "p_Normal", "p_Pneumonia", "data")
+    ]
+    assert (written["data"] == "PHANTOM").all()
+    assert list(written["label"]) == ["Normal", "Pneumonia"] * 3
+
+
+def test_a_folder_of_one_class_has_the_figures_that_it_can_have(folder, tmp_path):
+    found = load(folder)
+    one = dataclasses.replace(found, labels=np.ones(6, np.int64))
+    p = np.tile([0.4, 0.6], (6, 1))
+    figures, _ = external.evaluate(one, lambda _: p, 0.5, CLASSES, tmp_path, phantom=False)
+    assert figures["accuracy"]["value"] == 1
+    assert np.isnan(figures["auroc"]["value"])
