@@ -18,13 +18,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from covidjax.training import allocator
+
+allocator.keep_blocks()  # before anything below imports JAX
+
+# ruff: noqa: E402, I001
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
 from covidjax.experiments import classify
 from covidjax.experiments.command_line import config_name, parse
-from covidjax.training import allocator, steps
+from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
 EXPERIMENTS = {"classify": classify.run}
@@ -39,7 +44,6 @@ flags.DEFINE_string("workdir", "", "Folder of the run; default runs/NAME-TIMESTA
 def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
-    allocator.keep_memory()
     steps.keep_compiled(cache_root() / "xla")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()

@@ -1,6 +1,6 @@
 """Measures covidjax beside PyTorch (and tf.data where TensorFlow is installed) on this machine.
 
-    python -m benchmarks                              all, about 15 minutes on two cores; the
+    python -m benchmarks                              all, about 16 minutes on two cores; the
                                                       first time some more, for torch.compile
     python -m benchmarks --only=resnet18_train        one, in all its variants
     python -m benchmarks --only=build,scaling --json=figures.json

