@@ -1,4 +1,4 @@
-"""Kept memory: most large buffers cost the kernel no new pages."""
+"""Kept memory: a large block that was given back serves the next one without new pages."""
 
 import platform
 import subprocess
@@ -9,17 +9,18 @@ import pytest
 PROGRAM = """
 import resource, sys
 from covidjax.training import allocator
+assert "jax" not in sys.modules
 if sys.argv[1] == "kept":
     assert allocator.keep_blocks()
-import jax, jax.numpy as jnp
-step = jax.jit(lambda x: jnp.sum(jnp.sort(x + 1.0, axis=0)))  # needs a buffer as large as x
-x = jnp.ones((32, 1024, 256))
-for _ in range(3):
-    step(x).block_until_ready()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
-    step(x).block_until_ready()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+import numpy as np
+
+def fill():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(16 * 2**20, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fill()
+print(fill())
 """
 
 
@@ -31,8 +32,6 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
-def test_pages_of_a_steps_buffer_serve_later_steps():
-    pages = 8 * 32 * 1024 * 256 * 4 // 4096
-    assert faults("as ever") > 0.9 * pages
-    # Not none: glibc does not always find the block that was given back.
-    assert faults("kept") < 0.5 * pages
+def test_the_pages_of_a_large_block_are_kept():
+    # Huge pages, which some machines give to large blocks, are fewer: so no number for this one.
+    assert faults("kept") < 20 < faults("as ever")
