@@ -44,7 +44,7 @@ class Epoch:
     def __init__(self, arguments: str, archive: Path | None, folder: Path) -> None:
         config = cnn.get_config(arguments)
         config.data.archive = str(archive or "")
-        shape = classify.phantom_parameters(config)
+        shape = source.phantom_parameters(config.phantom)
         prepared = source.resolve(config.data.source, "", config.data.archive, shape)
         self.config = config = classify.resolved(config, prepared.kind)
         table = read_table(prepared.path)

@@ -40,16 +40,22 @@ def random_batch(batch: int, size: int) -> dict[str, Any]:
     }
 
 
+def _fresh(network: str, size: int) -> tuple[Any, Any, Any, Any, Any]:
+    """Config, module, mesh, optimiser and train state of a network for images of that size."""
+    config = config_of(network)
+    model = classify_check.create_model(config)
+    mesh = sharding.make_mesh()
+    tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
+    made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
+    return config, model, mesh, tx, made
+
+
 class Training:
     """A network in training on one batch that lies on the device; no augmentation."""
 
     def __init__(self, network: str, batch: int, size: int) -> None:
-        config = config_of(network)
-        model = classify_check.create_model(config)
-        mesh = sharding.make_mesh()
-        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
+        config, model, mesh, tx, self.state = _fresh(network, size)
         loss_fn = objective.make_loss(model, model.num_classes, config.label_smoothing, None)
-        self.state = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
         self.batch = sharding.to_device(random_batch(batch, size), mesh)
         self.key = jax.random.key(1)
         self.step = steps.compile_train_step(
@@ -67,11 +73,7 @@ class Inference:
     """A network that predicts one batch: uint8 images to probabilities, without the mirror."""
 
     def __init__(self, network: str, batch: int, size: int) -> None:
-        config = config_of(network)
-        model = classify_check.create_model(config)
-        mesh = sharding.make_mesh()
-        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
-        made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
+        _, model, mesh, _, made = _fresh(network, size)
         self.variables = made.ema_params, made.ema_batch_stats
         self.images = sharding.to_device(random_batch(batch, size), mesh)["images"]
         predict = objective.make_predict(model, mirror=False)

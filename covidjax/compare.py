@@ -10,7 +10,6 @@ question, how far the figures shift between the two: there nothing is paired.
     python -m covidjax.compare runs/official runs/kfold --json
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from covidjax.evaluation import differences, results
 from covidjax.evaluation.evidence_plots import write_intervals
 from covidjax.evaluation.predictions import Run, read_run
+from covidjax.experiments.command_line import documented
 
 
 class CompareError(ValueError):
@@ -29,13 +29,7 @@ class CompareError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 2 for what a person can mend."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m covidjax.compare",
-        description=summary.partition(":")[0] + ".",
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented("covidjax.compare", __doc__)
     parser.add_argument("run_a", type=Path, help="workdir of a finished run")
     parser.add_argument("run_b", type=Path, help="another one")
     parser.add_argument("--out", type=Path, help="folder for comparison.json and comparison.png")

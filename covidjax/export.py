@@ -11,7 +11,6 @@ and the shortcut audit's verdict.
     probabilities = program.call(images)
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from absl import logging
 from covidjax.data import locking, preprocess
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, objective, trained
+from covidjax.experiments.command_line import documented
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 WARNING = "research only: no medical device, and no more than the verdict says"
@@ -31,13 +31,7 @@ WARNING = "research only: no medical device, and no more than the verdict says"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status, 2 where nothing was written."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m covidjax.export",
-        description=summary.partition(":")[0] + ".",
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented("covidjax.export", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
     parser.add_argument(
         "--out", type=Path, required=True, help="file to write; FILE.json beside it"

@@ -96,8 +96,7 @@ def read_examples(run: Run, archive: str = "", data_dir: str = "") -> Examples:
     if not (archive or data_dir):
         archive, data_dir = where["archive"], where["data_dir"]
     made = data["kind"] == "PHANTOM" and not (archive or data_dir)
-    phantom = dict(config["phantom"])
-    phantom["shortcuts"] = tuple(filter(None, phantom["shortcuts"].split(",")))
+    phantom = source.phantom_parameters(config["phantom"])
     prepared = source.resolve("phantom" if made else "auto", data_dir, archive, phantom)
     if prepared.fingerprint != data["fingerprint"]:
         raise LadderError(

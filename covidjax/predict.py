@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
@@ -31,6 +30,8 @@ from covidjax.data import locking, reading
 from covidjax.data.source import cache_root
 from covidjax.evaluation import results, saliency, saliency_plots
 from covidjax.experiments import classify_check, trained
+from covidjax.experiments.command_line import documented
+from covidjax.training import steps
 
 HEATMAP_SIDE = 512  # pixels, at most
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     given = _parser().parse_args(arguments)
     logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
-    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    steps.keep_compiled(cache_root() / "xla")
     try:
         out = given.out or (None if given.json else Path("predictions.csv"))
         if out and out.exists() and not given.overwrite:
@@ -172,13 +173,7 @@ def write_csv(path: Path, run: trained.Trained, rows: Sequence[dict[str, Any]]) 
 
 
 def _parser() -> argparse.ArgumentParser:
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m covidjax.predict",
-        description=summary.partition(":")[0] + ".",
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented("covidjax.predict", __doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
     parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
     parser.add_argument("--out", type=Path, help="CSV file; predictions.csv, none with --json")

@@ -57,6 +57,12 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
+def phantom_parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The phantom's parameters for `resolve`, of a config's `phantom` (a saved one's too)."""
+    shortcuts = tuple(part for part in fields["shortcuts"].split(",") if part)
+    return {**fields, "shortcuts": shortcuts}
+
+
 def resolve(
     source: str,
     data_dir: str,

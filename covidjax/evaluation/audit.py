@@ -15,14 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from covidjax.data.splits import Fold
 from covidjax.evaluation import shortcut_inputs as inputs
 from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
-from covidjax.evaluation.source_probe import source_probes
+from covidjax.evaluation.results import shown
+from covidjax.evaluation.source_probe import linear_model, source_probes
 
 Probabilities = NDArray[np.float64]
 
@@ -152,7 +150,7 @@ def verdict(found: Mapping[str, Any]) -> str:
       found: `{PROBE: {"auroc"}}` with all of `PROBES` and `run`.
     """
     run = found[RUN]["auroc"]
-    score = f"this score ({_shown(run)})"
+    score = f"this score ({shown(run)})"
     aurocs = {name: found[name]["auroc"] for name in PROBES}
     if any(figure["ci95"] is None for figure in (run, *aurocs.values())):
         return f"There are too few patients to audit {score}."
@@ -168,7 +166,7 @@ def verdict(found: Mapping[str, Any]) -> str:
         return f"{_reaches(clear[0], aurocs)}: {part}."
     if run["ci95"][0] <= 0.5:
         return f"T{score[1:]} is not clearly above chance: there is nothing to explain."
-    best = f"the best, {PROBES[without[0]].what}, reaches {_shown(aurocs[without[0]])}"
+    best = f"the best, {PROBES[without[0]].what}, reaches {shown(aurocs[without[0]])}"
     if any(overlaps(aurocs[name], run) for name in without):
         return f"There are too few images to tell {score} from inputs without lung: {best}."
     coarse = next(name for name in ranked if PROBES[name].lung == "coarse")
@@ -189,21 +187,12 @@ def comes_near(figure: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
 
 def _classifier(linear: bool, seed: int) -> Any:
     if linear:
-        return make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
-        )
+        return linear_model()
     return ExtraTreesClassifier(
         300, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=-1
     )
 
 
-def _shown(figure: Mapping[str, Any]) -> str:
-    interval = figure["ci95"]
-    return f"{figure['value']:.3f}" + (
-        f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    )
-
-
 def _reaches(name: str, aurocs: Mapping[str, Mapping[str, Any]]) -> str:
     what = PROBES[name].what
-    return f"{what[0].upper()}{what[1:]} alone reaches {_shown(aurocs[name])}"
+    return f"{what[0].upper()}{what[1:]} alone reaches {shown(aurocs[name])}"

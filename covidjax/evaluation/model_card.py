@@ -11,6 +11,7 @@ from typing import Any
 from covidjax.data.locking import temporary
 from covidjax.evaluation.audit import comes_near
 from covidjax.evaluation.predictions import TESTED
+from covidjax.evaluation.results import shown
 
 TASK_WORDS = {
     "covid": "COVID-19 against normal",
@@ -117,8 +118,8 @@ def _data(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
             "",
             f"{grouping['shared_with_training']:,} tested images bear the same number in "
             "`personN` as a training image, under another cause; whether they are the same child "
-            f"is not known. Without them the AUROC is {_shown(without)}; with all groups of a "
-            f"number taken as one, {_shown(grouping['by_number']['auroc'])}.",
+            f"is not known. Without them the AUROC is {shown(without)}; with all groups of a "
+            f"number taken as one, {shown(grouping['by_number']['auroc'])}.",
         ]
     return "\n".join(lines)
 
@@ -139,7 +140,7 @@ def _figures(results: Mapping[str, Any]) -> str:
     for name in splits[tested]:
         cells = []
         for split, figures in splits.items():
-            text = _shown(figures[name]) if name in figures else "not measured"
+            text = shown(figures[name]) if name in figures else "not measured"
             cells.append(f"~~{text}~~" if strike and name == "auroc" and split == tested else text)
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     if strike:
@@ -163,7 +164,7 @@ def _audit(results: Mapping[str, Any]) -> str:
     for name, probe in audit.items():
         if isinstance(probe, Mapping) and "auroc" in probe:
             what = probe.get("what", name.replace("_", " "))
-            lines.append(f"| {what} | {_shown(probe['auroc'])} |")
+            lines.append(f"| {what} | {shown(probe['auroc'])} |")
     return "\n".join(lines)
 
 
@@ -189,7 +190,7 @@ def _calibration(results: Mapping[str, Any]) -> str:
         "| --- | --- | --- |",
     ]
     for name, word in (("brier", "Brier score"), ("ece", "ECE"), ("log_loss", "log loss")):
-        cells = " | ".join(_shown(found[key][name]) for key in ("before", "after"))
+        cells = " | ".join(shown(found[key][name]) for key in ("before", "after"))
         lines.append(f"| {word} | {cells} |")
     return "\n".join(lines)
 
@@ -211,14 +212,14 @@ def _operating(results: Mapping[str, Any]) -> str:
         ]
         for name, point in points.items():
             there = point.get("chosen_on_validation", {}).values()
-            reached = ", ".join(_shown(rate) for rate in there) or "not measured"
-            lines.append(f"| {name.replace('_', ' ')} | {_shown(point)} | {reached} |")
+            reached = ", ".join(shown(rate) for rate in there) or "not measured"
+            lines.append(f"| {name.replace('_', ' ')} | {shown(point)} | {reached} |")
         lines.append("")
     if values:
         lines += ["| assumed prevalence | PPV | NPV |", "| ---: | --- | --- |"]
         for share in SHOWN_PREVALENCES:
             place = values["prevalence"].index(share)
-            cells = [_shown(_at(values[name], place)) for name in ("ppv", "npv")]
+            cells = [shown(_at(values[name], place)) for name in ("ppv", "npv")]
             lines.append(f"| {100 * share:g} % | {' | '.join(cells)} |")
         lines += ["", "If sensitivity and specificity were the same there as here."]
     return "\n".join(lines).rstrip() if len(lines) > 2 else ""
@@ -254,12 +255,3 @@ def _matrices(results: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[int]
 def _at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
     edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
     return {"value": curve["value"][place], "ci95": edges}
-
-
-def _shown(figure: Mapping[str, Any]) -> str:
-    """0.974 [0.961, 0.985]"""
-    value, interval = figure["value"], figure["ci95"]
-    if value is None or value != value:
-        return "undefined"
-    edges = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{value:.3f}{edges}"

@@ -100,6 +100,15 @@ def write_predictions(
         table.to_csv(file, index=False, lineterminator="\n")
 
 
+def shown(figure: Mapping[str, Any]) -> str:
+    """A figure of `results.json` in words: 0.974 [0.961, 0.985], or undefined."""
+    value, interval = figure["value"], figure["ci95"]
+    if value is None or math.isnan(value):
+        return "undefined"
+    edges = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{value:.3f}{edges}"
+
+
 def _plain(value: Any, where: str) -> Any:
     """value in JSON's own types, nan and infinities as None."""
     if isinstance(value, Mapping):

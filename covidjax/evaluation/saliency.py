@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from covidjax.data.augment import normalize, to_float
-from covidjax.evaluation.shortcut_inputs import ELLIPSE
+from covidjax.evaluation.shortcut_inputs import ellipse
 
 Maps = NDArray[np.float32]
 # (variables, uint8 images [b, size, size, 1], int targets [b]) -> maps [b, rows, columns]
@@ -128,8 +128,7 @@ def thorax_ellipse(size: int) -> NDArray[np.bool_]:
     It is the one that the shortcut audit blacks out, and generous: only the corners and a margin of
     2 % are outside, which is 28 % of the image. That is the share outside of an even map.
     """
-    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
-    return x**2 + y**2 <= ELLIPSE**2
+    return ellipse(size)
 
 
 def share_outside(maps: Maps, inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -43,9 +43,13 @@ def border(images: Pixels) -> Features:
 
 def lungs_blacked_out(images: Pixels) -> Features:
     """All but a centre ellipse that covers both lungs: float32 [n, d], 0 to 255."""
-    side = images.shape[1]
+    return _at(images, ~ellipse(images.shape[1]))
+
+
+def ellipse(side: int) -> NDArray[np.bool_]:
+    """[side, side], True inside the centre ellipse that covers both lungs."""
     y, x = (np.mgrid[:side, :side] + 0.5) / side - 0.5
-    return _at(images, x**2 + y**2 > ELLIPSE**2)
+    return x**2 + y**2 <= ELLIPSE**2
 
 
 def corner_patches(images: Pixels) -> Features:

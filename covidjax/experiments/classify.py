@@ -34,7 +34,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         config.data.source,
         config.data.data_dir,
         config.data.archive,
-        phantom_parameters(config),
+        source.phantom_parameters(config.phantom),
         progress=not config.quiet,
     )
     phantom = prepared.kind == "phantom"
@@ -90,13 +90,6 @@ def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.Con
     if config.validation == "auto":
         config.validation = "shifted" if config.split == "official" else "random"
     return config
-
-
-def phantom_parameters(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The phantom's parameters, as `source.resolve` wants them."""
-    parameters = config.phantom.to_dict()
-    parameters["shortcuts"] = tuple(part for part in parameters["shortcuts"].split(",") if part)
-    return parameters
 
 
 def make_folds(

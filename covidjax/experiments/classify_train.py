@@ -16,7 +16,7 @@ from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS
 from covidjax.evaluation import metrics
 from covidjax.experiments import classify_check, objective
-from covidjax.training import checkpoint, loop, optimizer, record, sharding, state, steps
+from covidjax.training import checkpoint, loop, optimizer, prediction, record, state, steps
 from covidjax.transfer import initial, probe, strategies
 
 
@@ -176,7 +176,15 @@ def train_member(
     def probabilities(
         variables: Any, images: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        return predict(network, variables, images, np.asarray(rows), config.batch_size)
+        found = prediction.predict_rows(
+            network.predict,
+            variables,
+            images,
+            np.asarray(rows),
+            batch_size=config.batch_size,
+            mesh=network.mesh,
+        )
+        return found.astype(np.float64)
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
         part = checkpoint.evaluated_part(current)
@@ -255,29 +263,3 @@ def fit_probe(
         kept.save_best(final)
         kept.save_last(final, training, progress)
     return final, progress
-
-
-def predict(
-    network: Network,
-    variables: Any,
-    images: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    batch_size: int,
-) -> NDArray[np.float64]:
-    """Probabilities [len(rows), classes], each row once, in the order of `rows`."""
-    parts = [
-        network.predict(
-            variables["params"],
-            variables["batch_stats"],
-            sharding.to_device({"images": batch["images"]}, network.mesh)["images"],
-        )
-        for batch in batches.eval_batches(
-            images,
-            rows,
-            np.zeros(len(rows), np.int32),
-            batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    ]
-    return np.concatenate([np.asarray(part, np.float64) for part in parts])[: len(rows)]

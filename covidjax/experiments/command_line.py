@@ -1,5 +1,6 @@
 """The command line's mistakes, each as one line that names the field and the nearest valid ones."""
 
+import argparse
 import ast
 import re
 import runpy
@@ -34,6 +35,17 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
         print(f"launch.py: {explain(error, argv)}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m MODULE` whose --help is the module's docstring."""
+    summary, _, details = (docstring or "").partition("\n\n")
+    return argparse.ArgumentParser(
+        f"python -m {module}",
+        description=summary.partition(":")[0] + ".",
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def help_text(argv: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from covidjax.data.table import TASKS
 from covidjax.evaluation import saliency, saliency_plots
-from covidjax.evaluation.intervals import group_codes
+from covidjax.evaluation.intervals import group_codes, percentiles
 from covidjax.evaluation.metrics import call_classes
 from covidjax.experiments import classify_check
 
@@ -126,8 +126,7 @@ def _mean(
     shape = (config.bootstrap_samples, len(counts))
     picks = np.random.default_rng(config.seed).integers(len(counts), size=shape)
     means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    interval = [float(low), float(high)] if len(counts) > 1 else None
+    interval = percentiles(means) if len(counts) > 1 else None
     return {"value": float(values.mean()), "ci95": interval, "n": len(values)}
 
 

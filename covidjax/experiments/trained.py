@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
 from covidjax.data import cache, preprocess, reading
 from covidjax.evaluation.calibration import scale
 from covidjax.experiments import classify_check, objective
+from covidjax.training import checkpoint
 
 NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
 Variables = Mapping[str, Any]
@@ -65,7 +63,7 @@ def load(folder: Path) -> Trained:
         raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
     found = _read_json(folder, "results.json")
     cuts = found["threshold"]["values"]
-    names = network_names(folder)
+    names = checkpoint.network_names(folder / "checkpoints")
     if len(names) != len(cuts) * config.members:
         raise RunError(
             f"{folder / 'checkpoints'} holds {len(names)} networks, but the run has "
@@ -89,15 +87,6 @@ def load(folder: Path) -> Trained:
     )
 
 
-def network_names(folder: Path) -> list[str]:
-    """The names of the networks below a workdir's `checkpoints`; "" for a single one."""
-    checkpoints = folder / "checkpoints"
-    if (checkpoints / "last").is_dir():
-        return [""]
-    names = (path.parent.name for path in checkpoints.glob("*/last"))
-    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
-
-
 def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Variables:
     """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
 
@@ -107,26 +96,13 @@ def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Varia
       RunError: the checkpoint is missing, damaged, or of another network.
     """
     kept = folder / "checkpoints" / name
-    abstract = _abstract_variables(config)
     try:
-        if config.select == "best":
-            with _opened(kept / "last") as last:
-                args = ocp.args.Composite(progress=ocp.args.JsonRestore())
-                progress = last.restore(last.latest_step(), args=args)["progress"]
-            with _opened(kept / "best") as best:
-                return best.restore(progress["best_step"], args=ocp.args.StandardRestore(abstract))
-        averages = {f"ema_{part}": tree for part, tree in abstract.items()}
-        with _opened(kept / "last") as last:
-            state = ocp.args.PyTreeRestore(
-                averages,
-                restore_args=ocp.checkpoint_utils.construct_restore_args(averages),
-                partial_restore=True,
-            )
-            found = last.restore(last.latest_step(), args=ocp.args.Composite(state=state))["state"]
-        return {part: found[f"ema_{part}"] for part in abstract}
+        found = checkpoint.read_evaluated(kept, config.select)
+        _check_shapes(found, config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise RunError(f"the checkpoint {kept} cannot be read: {reason}") from error
+    return jax.device_put(found, jax.devices()[0])
 
 
 def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
@@ -163,23 +139,19 @@ def prepare(run: Trained, path: Path) -> tuple[reading.Reading, NDArray[np.uint8
     return found, preprocess.prepare_image(found.gray, data.size, data.equalize, data.resize)
 
 
-def _abstract_variables(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def _check_shapes(variables: Variables, config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError where they are not those of the config's network."""
     model = classify_check.create_model(config)
     image = jnp.zeros((1, config.data.size, config.data.size, 1))
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    whole = {part: variables.get(part, {}) for part in ("params", "batch_stats")}
-    return jax.tree.map(partial(_placed, place=place), whole)
-
-
-def _placed(leaf: jax.ShapeDtypeStruct, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-
-
-def _opened(folder: Path) -> ocp.CheckpointManager:
-    """A manager that only reads, also where nothing may be written."""
-    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
-    return ocp.CheckpointManager(folder.absolute(), options=options)
+    made = jax.eval_shape(model.init, jax.random.key(0), image)
+    expected = {part: made.get(part, {}) for part in ("params", "batch_stats")}
+    kinds = [
+        {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in leaves}
+        for leaves in map(jax.tree.leaves_with_path, (expected, variables))
+    ]
+    if kinds[0] != kinds[1]:
+        other = sorted(name for name, _ in kinds[0].items() ^ kinds[1].items())
+        raise ValueError(f"it holds another network than config.json says, see {other[0]}")
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Measured on two cores (benchmarks/README.md), as many operations a second as XLA's own convolution:
 
-- 3 x 3 with stride 1: 2 to 3 times, by Winograd's algorithm (`winograd.py`);
+- 3 x 3 with stride 1: 1.5 to 2.5 times, by Winograd's algorithm (`winograd.py`);
 - 1 x 1: 2 to 5 times, as the matrix product that it is;
 - one input channel, as the first layer has: 2 to 3 times, gradient included;
 - a kernel larger than its image (ResNet's last stages at 64 px): 50 times.

@@ -6,9 +6,8 @@ gradient made of selects. Where several positions of a window tie, the gradient 
 (select-and-scatter gives it to the first): both are subgradients.
 """
 
-import functools
 import itertools
-from functools import partial
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax
@@ -47,7 +46,7 @@ def max_pool(
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _pool_slices(x: Array, window: int, stride: int, padding: int) -> Array:
-    return functools.reduce(jnp.maximum, _slices(x, window, stride, padding))
+    return reduce(jnp.maximum, _slices(x, window, stride, padding))
 
 
 def _forward(x: Array, window: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:

@@ -5,6 +5,7 @@ checkpoint is complete or not there: orbax writes under a temporary name and ren
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from covidjax.training.state import TrainState
@@ -119,6 +121,46 @@ class Checkpoints:
 def evaluated_part(state: TrainState) -> dict[str, Any]:
     """The averaged `params` and `batch_stats`."""
     return {"params": state.ema_params, "batch_stats": state.ema_batch_stats}
+
+
+def network_names(folder: Path) -> list[str]:
+    """The networks of a run whose `checkpoints` folder this is, folds and members in order.
+
+    "" where there is one without a name, none where there are no checkpoints.
+    """
+    if (folder / "best").is_dir():
+        return [""]
+    names = (path.parent.name for path in folder.glob("*/best"))
+    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+
+
+def read_evaluated(folder: Path, select: str) -> dict[str, Any]:
+    """The `params` and `batch_stats` that a finished run evaluated, as NumPy arrays.
+
+    Needs no train state, writes nothing, and does not ask what devices they were saved from.
+
+    Args:
+      folder: of one network, which `Checkpoints` was given.
+      select: "best" or "last", the run's `config.select`.
+
+    Raises:
+      OSError, KeyError, ValueError: missing or damaged.
+    """
+    folder = folder.absolute()
+    last = folder / "last" / str(max(ocp.utils.checkpoint_steps(folder / "last")))
+    if select == "last":
+        held = _as_numpy(last / "state")
+        return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}
+    step = ocp.JsonCheckpointHandler().restore(last / "progress")["best_step"]
+    return _as_numpy(folder / "best" / str(step) / "default")
+
+
+def _as_numpy(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, whatever devices it was saved from."""
+    handler = ocp.StandardCheckpointHandler()
+    found = handler.metadata(path).tree
+    arrays = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), found)
+    return handler.restore(path, args=ocp.args.StandardRestore(arrays))
 
 
 def _abstract(tree: Any) -> Any:

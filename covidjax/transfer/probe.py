@@ -12,10 +12,10 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from covidjax.data import batches, locking
+from covidjax.data import locking
 from covidjax.data.augment import normalize, to_float
 from covidjax.data.source import cache_root
-from covidjax.training import sharding, steps
+from covidjax.training import prediction, steps
 from covidjax.training.state import TrainState
 from covidjax.transfer import strategies
 
@@ -73,25 +73,14 @@ def features(
             [strategies.features(model, params, batch_stats, view) for view in views], axis=1
         )
 
-    predict = steps.compile_predict(mesh, pooled)
-    parts = [
-        np.asarray(
-            predict(
-                variables["params"],
-                variables["batch_stats"],
-                sharding.to_device({"images": batch["images"]}, mesh)["images"],
-            )
-        )
-        for batch in batches.eval_batches(
-            images,
-            np.arange(len(images)),
-            np.zeros(len(images), np.int32),
-            batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    ]
-    found = np.concatenate(parts)[: len(images)]
+    found = prediction.predict_rows(
+        steps.compile_predict(mesh, pooled),
+        variables,
+        images,
+        np.arange(len(images)),
+        batch_size=batch_size,
+        mesh=mesh,
+    )
     if not shared:
         with locking.temporary(path) as file:
             np.save(file, found)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from numpy.typing import NDArray
+
+from covidjax.training import checkpoint
 
 # Of ImageNet's training images, as torchvision, timm and transformers use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -201,12 +201,10 @@ def run_networks(workdir: Path) -> list[str]:
     if not (workdir / "results.json").is_file():
         raise SourceError(f"run:{workdir} is not finished (no results.json): finish it first")
     folder = workdir / "checkpoints"
-    if (folder / "best").is_dir():
-        return [""]
-    names = [path.parent.name for path in folder.glob("*/best")]
+    names = checkpoint.network_names(folder)
     if not names:
         raise SourceError(f"run:{workdir}: no checkpoints in {folder}")
-    return sorted(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    return names
 
 
 def read_run(workdir: Path, network: str) -> dict[str, Any]:
@@ -222,19 +220,6 @@ def read_run(workdir: Path, network: str) -> dict[str, Any]:
     folder = (workdir / "checkpoints" / network).absolute()
     select = _json(workdir / "config.json")["config"].get("select", "best")
     try:
-        last = folder / "last" / str(max(ocp.utils.checkpoint_steps(folder / "last")))
-        if select == "last":
-            held = _as_numpy(last / "state")
-            return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}
-        step = ocp.JsonCheckpointHandler().restore(last / "progress")["best_step"]
-        return _as_numpy(folder / "best" / str(step) / "default")
+        return checkpoint.read_evaluated(folder, select)
     except (OSError, KeyError, ValueError) as error:
         raise SourceError(f"run:{workdir}: damaged checkpoint in {folder}: {error}") from error
-
-
-def _as_numpy(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, whatever devices it was saved from."""
-    handler = ocp.StandardCheckpointHandler()
-    found = handler.metadata(path).tree
-    arrays = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), found)
-    return handler.restore(path, args=ocp.args.StandardRestore(arrays))

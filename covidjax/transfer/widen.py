@@ -80,8 +80,7 @@ def _write(run: Path, task: str, out: Path) -> str:
         raise FileNotFoundError(f"{run} holds no run (no config.json)")
     saved = json.loads(path.read_text(encoding="utf-8"))
     config = saved["config"]
-    phantom = dict(config["phantom"])
-    phantom["shortcuts"] = tuple(part for part in phantom["shortcuts"].split(",") if part)
+    phantom = source.phantom_parameters(config["phantom"])
     data = config["data"]
     prepared = source.resolve(
         data["source"], data["data_dir"], data["archive"], phantom, progress=sys.stderr.isatty()

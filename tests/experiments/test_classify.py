@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from configs import cnn
-from covidjax.data import manifest, splits
+from covidjax.data import manifest, source, splits
 from covidjax.experiments import classify, classify_check, classify_train
 
 ROWS = 120
@@ -135,8 +135,8 @@ def test_only_shifted_validation_is_distorted(labels: np.ndarray) -> None:
 
 def test_phantom_parameters_split_the_shortcuts() -> None:
     given = config(**{"phantom.shortcuts": "letter,border"})
-    assert classify.phantom_parameters(given)["shortcuts"] == ("letter", "border")
-    assert classify.phantom_parameters(config())["shortcuts"] == ()
+    assert source.phantom_parameters(given.phantom)["shortcuts"] == ("letter", "border")
+    assert source.phantom_parameters(config().phantom)["shortcuts"] == ()
 
 
 def test_a_manifest_lifts_what_is_said_of_kaggles_split() -> None:

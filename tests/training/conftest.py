@@ -39,3 +39,11 @@ def made_on_eight() -> Any:
 def start(made) -> Callable[[], Any]:
     """Gives copies of `made`, which may be donated."""
     return lambda: jax.tree.map(jnp.copy, made)
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory, start, step_fn):
+    """An undisturbed run: its state, progress and folder."""
+    folder = tmp_path_factory.mktemp("straight")
+    state, progress = tiny.fit(folder, step_fn=step_fn, initial=start())
+    return state, progress, folder

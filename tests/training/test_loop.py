@@ -1,13 +1,10 @@
 """The loop: stopping anywhere and going on ends where an undisturbed run ends."""
 
 import dataclasses
-import json
 import signal
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 import tiny
 
@@ -19,46 +16,6 @@ class CutOffError(Exception):
     """Stands for the kill of a process."""
 
 
-def lines(folder: Path, split: str) -> list[dict]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [row for row in rows if row["split"] == split]
-
-
-def last_line_of_each_step(folder: Path, split: str) -> dict[int, dict]:
-    return {row["step"]: row for row in lines(folder, split)}
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory, start, step_fn):
-    """An undisturbed run: its state, progress and folder."""
-    folder = tmp_path_factory.mktemp("straight")
-    state, progress = tiny.fit(folder, step_fn=step_fn, initial=start())
-    return state, progress, folder
-
-
-def assert_ends_as(straight, state, progress, folder) -> None:
-    expected, expected_progress, expected_folder = straight
-    tiny.assert_same(state, expected)
-    assert progress == expected_progress
-    for split in ("train", "validation"):
-        expected_lines = last_line_of_each_step(expected_folder, split)
-        assert last_line_of_each_step(folder, split) == expected_lines
-
-
-def after(count: int, step_fn, action):
-    """The step function, with `action` once it has been called `count` times."""
-    calls = []
-
-    def step(state, batch, key):
-        calls.append(None)
-        result = step_fn(state, batch, key)
-        if len(calls) == count:
-            action()
-        return result
-
-    return step
-
-
 def cut_off():
     raise CutOffError
 
@@ -66,17 +23,17 @@ def cut_off():
 def test_a_run_trains_every_step_and_records_it(straight, start):
     state, progress, folder = straight
     assert state.step == tiny.TOTAL and tiny.differs(state.params, start().params)
-    assert [row["step"] for row in lines(folder, "train")] == list(range(1, tiny.TOTAL + 1))
-    assert [row["step"] for row in lines(folder, "validation")] == [4, 8, 12]
+    assert [row["step"] for row in tiny.lines(folder, "train")] == list(range(1, tiny.TOTAL + 1))
+    assert [row["step"] for row in tiny.lines(folder, "validation")] == [4, 8, 12]
     assert (progress.best_step, progress.best_value, progress.finished) == (12, 12.0, True)
 
 
 def test_figures_are_written_when_it_is_their_turn_and_at_the_end(tmp_path, start, step_fn):
     options = dict(steps=7, eval_every=3, log_every=5, label="fold3")
     tiny.fit(tmp_path, step_fn=step_fn, initial=start(), **options)
-    assert [row["step"] for row in lines(tmp_path, "train")] == [5, 7]
-    assert [row["step"] for row in lines(tmp_path, "validation")] == [3, 6, 7]
-    assert {row["fold"] for row in lines(tmp_path, "train")} == {"fold3"}
+    assert [row["step"] for row in tiny.lines(tmp_path, "train")] == [5, 7]
+    assert [row["step"] for row in tiny.lines(tmp_path, "validation")] == [3, 6, 7]
+    assert {row["fold"] for row in tiny.lines(tmp_path, "train")} == {"fold3"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -85,7 +42,7 @@ def test_a_stop_saves_and_the_same_call_goes_on_bit_for_bit(
     tmp_path, straight, start, step_fn, number, steps
 ):
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-    stopping = after(steps, step_fn, lambda: signal.raise_signal(number))
+    stopping = tiny.after(steps, step_fn, lambda: signal.raise_signal(number))
     with pytest.raises(loop.StoppedError, match=f"step {steps}/12 of fold1, saved") as caught:
         tiny.fit(tmp_path, step_fn=stopping, initial=start(), label="fold1")
     assert caught.value.signal == number
@@ -93,7 +50,7 @@ def test_a_stop_saves_and_the_same_call_goes_on_bit_for_bit(
     state, progress = tiny.fit(tmp_path, step_fn=step_fn, initial=start())
     tiny.assert_same(state, straight[0])
     assert progress == straight[1]
-    assert [row["step"] for row in lines(tmp_path, "train")] == list(range(1, tiny.TOTAL + 1))
+    assert [row["step"] for row in tiny.lines(tmp_path, "train")] == list(range(1, tiny.TOTAL + 1))
 
 
 def test_a_stop_during_an_evaluation_ends_as_any_other(tmp_path, straight, start, step_fn):
@@ -105,17 +62,17 @@ def test_a_stop_during_an_evaluation_ends_as_any_other(tmp_path, straight, start
     with pytest.raises(loop.StoppedError, match="stopped at step 8/12, saved"):
         tiny.fit(tmp_path, step_fn=step_fn, initial=start(), evaluate=evaluate)
     ended = tiny.fit(tmp_path, step_fn=step_fn, initial=start())
-    assert_ends_as(straight, *ended, tmp_path)
+    tiny.assert_ends_as(straight, *ended, tmp_path)
 
 
 def test_a_stop_at_the_last_step_is_not_lost_and_leaves_nothing_to_train(
     tmp_path, straight, start, step_fn
 ):
-    stopping = after(12, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
+    stopping = tiny.after(12, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(loop.StoppedError, match="step 12/12"):
         tiny.fit(tmp_path, step_fn=stopping, initial=start())
-    ended = tiny.fit(tmp_path, step_fn=after(1, step_fn, cut_off), initial=start())
-    assert_ends_as(straight, *ended, tmp_path)
+    ended = tiny.fit(tmp_path, step_fn=tiny.after(1, step_fn, cut_off), initial=start())
+    tiny.assert_ends_as(straight, *ended, tmp_path)
 
 
 def test_a_second_signal_acts_as_ever(tmp_path, start, step_fn):
@@ -124,18 +81,18 @@ def test_a_second_signal_acts_as_ever(tmp_path, start, step_fn):
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        tiny.fit(tmp_path, step_fn=after(2, step_fn, twice), initial=start())
+        tiny.fit(tmp_path, step_fn=tiny.after(2, step_fn, twice), initial=start())
 
 
 def test_a_killed_run_goes_on_from_its_last_evaluation(tmp_path, straight, start, step_fn):
     with pytest.raises(CutOffError):
-        tiny.fit(tmp_path, step_fn=after(7, step_fn, cut_off), initial=start())
+        tiny.fit(tmp_path, step_fn=tiny.after(7, step_fn, cut_off), initial=start())
     resumed = []
-    counting = after(1, step_fn, lambda: resumed.append(None))
+    counting = tiny.after(1, step_fn, lambda: resumed.append(None))
     ended = tiny.fit(tmp_path, step_fn=counting, initial=start())
     assert resumed
-    assert_ends_as(straight, *ended, tmp_path)
-    steps = [row["step"] for row in lines(tmp_path, "train")]
+    tiny.assert_ends_as(straight, *ended, tmp_path)
+    steps = [row["step"] for row in tiny.lines(tmp_path, "train")]
     assert steps == [1, 2, 3, 4, 5, *range(5, 13)]  # a step is read after the next is sent
 
 
@@ -157,7 +114,7 @@ def test_a_run_killed_between_its_two_saves_goes_on(tmp_path, straight, start, s
     kept.restore_best(start(), 4)  # what the progress names is still there
     kept.close()
     ended = tiny.fit(tmp_path, step_fn=step_fn, initial=start())
-    assert_ends_as(straight, *ended, tmp_path)
+    tiny.assert_ends_as(straight, *ended, tmp_path)
     found = Checkpoints(tmp_path / "checkpoints").restore_best(start(), 12)
     tiny.assert_same(found, evaluated_part(straight[0]))
 
@@ -202,7 +159,7 @@ def test_patience_ends_the_run_and_survives_a_stop(tmp_path, start, step_fn):
     state, progress = tiny.fit(tmp_path / "a", step_fn=step_fn, initial=start(), **options)
     assert state.step == 8 and progress.finished
     assert (progress.best_step, progress.evaluations_since_best) == (6, 2)
-    stopping = after(7, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
+    stopping = tiny.after(7, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(loop.StoppedError):
         tiny.fit(tmp_path / "b", step_fn=stopping, initial=start(), **options)
     resumed, found = tiny.fit(tmp_path / "b", step_fn=step_fn, initial=start(), **options)
@@ -241,7 +198,7 @@ def test_a_figure_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state
     restored, progress = kept.restore_last(start(), tiny.make_batches())
     kept.close()
     assert progress.best_step == restored.step
-    assert [row["step"] for row in lines(tmp_path, "train")] == list(range(1, bad_step))
+    assert [row["step"] for row in tiny.lines(tmp_path, "train")] == list(range(1, bad_step))
 
 
 def test_an_error_waits_for_the_save_under_way(tmp_path, made):
@@ -277,136 +234,6 @@ def test_a_stop_never_saves_a_state_that_is_not_finite(tmp_path, start, step_fn)
     kept = Checkpoints(tmp_path / "checkpoints")
     assert kept.last.latest_step() == 4
     kept.close()
-
-
-class Counting:
-    """Batches that count how many were pulled."""
-
-    def __init__(self):
-        self.batches, self.pulled = tiny.make_batches(), 0
-
-    def __next__(self):
-        self.pulled += 1
-        return next(self.batches)
-
-    def __iter__(self):
-        return self
-
-
-class Remembering(Checkpoints):
-    """Notes how many batches were pulled at each save."""
-
-    def restore_last(self, state, batches):
-        return super().restore_last(state, batches.batches)
-
-    def save_last(self, state, batches, progress):
-        self.seen = [*getattr(self, "seen", []), (int(state.step), batches.pulled)]
-        super().save_last(state, batches.batches, progress)
-
-
-def test_the_next_batch_is_pulled_while_a_step_runs_but_not_before_a_save(tmp_path, start, step_fn):
-    stream, pulled_at_step = Counting(), []
-
-    def step(state, batch, key):
-        pulled_at_step.append(stream.pulled)
-        return step_fn(state, batch, key)
-
-    kept = Remembering(tmp_path / "checkpoints")
-    tiny.fit(tmp_path, step_fn=step, initial=start(), checkpoints=kept, stream=stream)
-    kept.close()
-    assert kept.seen == [(4, 4), (8, 8), (12, 12)]
-    assert pulled_at_step == list(range(1, 13))  # one ahead between the steps, not at them
-
-
-def test_a_stop_while_the_next_batch_is_pulled_trains_on_it_and_loses_nothing(
-    tmp_path, straight, start, step_fn
-):
-    class Stopping(Counting):
-        def __next__(self):
-            if self.pulled == 6:
-                signal.raise_signal(signal.SIGTERM)
-            return super().__next__()
-
-    kept = Remembering(tmp_path / "checkpoints")
-    with pytest.raises(loop.StoppedError, match="stopped at step 7/12, saved"):
-        tiny.fit(tmp_path, step_fn=step_fn, initial=start(), checkpoints=kept, stream=Stopping())
-    kept.close()
-    assert kept.seen == [(4, 4), (7, 7)]
-    ended = tiny.fit(tmp_path, step_fn=step_fn, initial=start())
-    assert_ends_as(straight, *ended, tmp_path)
-
-
-def counted(several_fn, sizes: list[int]):
-    def several(state, batches, key):
-        sizes.append(len(batches["labels"]))
-        return several_fn(state, batches, key)
-
-    return several
-
-
-def test_several_steps_a_dispatch_end_as_single_ones_and_stop_for_evaluations(
-    tmp_path, start, step_fn, several_fn
-):
-    singles, sizes = [], []
-
-    def single(state, batch, key):
-        singles.append(int(state.step) + 1)
-        return step_fn(state, batch, key)
-
-    options = dict(steps=12, eval_every=5)
-    expected, _ = tiny.fit(tmp_path / "one", step_fn=step_fn, initial=start(), **options)
-    state, progress = tiny.fit(
-        tmp_path / "two",
-        step_fn=single,
-        several_fn=counted(several_fn, sizes),
-        initial=start(),
-        steps_per_dispatch=2,
-        **options,
-    )
-    assert sizes == [2] * 5 and singles == [5, 10]
-    assert progress.best_step == 12
-    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
-    for split in ("train", "validation"):
-        one, two = (lines(tmp_path / name, split) for name in ("one", "two"))
-        assert [row["step"] for row in one] == [row["step"] for row in two]
-        for a, b in zip(one, two, strict=True):
-            for name in a.keys() - {"split"}:
-                assert b[name] == pytest.approx(a[name], rel=1e-3, abs=1e-5)
-
-
-def test_a_stop_between_dispatches_of_several_steps_goes_on(tmp_path, start, step_fn, several_fn):
-    options = dict(several_fn=several_fn, steps_per_dispatch=3, eval_every=6)
-    expected, progress = tiny.fit(tmp_path / "a", step_fn=step_fn, initial=start(), **options)
-    stopping = after(3, several_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(loop.StoppedError, match="step 9/12, saved"):
-        tiny.fit(
-            tmp_path / "b", step_fn=step_fn, initial=start(), **(options | {"several_fn": stopping})
-        )
-    state, found = tiny.fit(tmp_path / "b", step_fn=step_fn, initial=start(), **options)
-    tiny.assert_same(state, expected)
-    assert found == progress
-    assert last_line_of_each_step(tmp_path / "a", "train") == last_line_of_each_step(
-        tmp_path / "b", "train"
-    )
-
-
-def test_a_figure_that_is_not_finite_is_found_among_several(tmp_path, start, step_fn, several_fn):
-    def spoiled(state, batches, key):
-        state, metrics = several_fn(state, batches, key)
-        loss = jnp.where(jnp.arange(4) == 2, jnp.inf, metrics["loss"])
-        return state, {**metrics, "loss": loss}
-
-    with pytest.raises(loop.NonFiniteError, match="loss is inf at step 3"):
-        tiny.fit(
-            tmp_path, step_fn=step_fn, several_fn=spoiled, initial=start(), steps_per_dispatch=4
-        )
-    assert [row["step"] for row in lines(tmp_path, "train")] == [1, 2]
-
-
-def test_several_steps_need_their_function(tmp_path, start, step_fn):
-    with pytest.raises(ValueError, match="steps_per_dispatch=4 needs several_fn"):
-        tiny.fit(tmp_path, step_fn=step_fn, initial=start(), steps_per_dispatch=4)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the tests of this room train: a tiny network on pictures that are bright above or below."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,35 @@ def assert_same(one: Any, other: Any) -> None:
 def differs(one: Any, other: Any) -> bool:
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return any(not np.array_equal(a, b) for a, b in pairs)
+
+
+def lines(folder: Path, split: str) -> list[dict]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["split"] == split]
+
+
+def last_line_of_each_step(folder: Path, split: str) -> dict[int, dict]:
+    return {row["step"]: row for row in lines(folder, split)}
+
+
+def assert_ends_as(straight, state, progress, folder) -> None:
+    expected, expected_progress, expected_folder = straight
+    assert_same(state, expected)
+    assert progress == expected_progress
+    for split in ("train", "validation"):
+        expected_lines = last_line_of_each_step(expected_folder, split)
+        assert last_line_of_each_step(folder, split) == expected_lines
+
+
+def after(count: int, step_fn, action):
+    """The step function, with `action` once it has been called `count` times."""
+    calls = []
+
+    def step(state, batch, key):
+        calls.append(None)
+        result = step_fn(state, batch, key)
+        if len(calls) == count:
+            action()
+        return result
+
+    return step
