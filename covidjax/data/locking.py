@@ -78,7 +78,8 @@ def remove_stale(path: Path) -> None:
             if not ours and age < STALE_SECONDS:
                 continue
             with file_path.open("ab") as file:
-                if _lock(file):
+                # One that is gone by now may have a successor of its name, with an owner.
+                if _lock(file) and os.fstat(file.fileno()).st_nlink > 0:
                     file_path.unlink()
 
 
