@@ -13,6 +13,7 @@ import numpy as np
 
 from covidjax.data.source import cache_root
 from covidjax.experiments import classify_check, objective
+from covidjax.kernels import build
 from covidjax.training import optimizer, sharding, state, steps
 
 STEPS = 100_000  # of the schedule; more than are measured
@@ -21,6 +22,7 @@ STEPS = 100_000  # of the schedule; more than are measured
 def start() -> None:
     """What launch.py does before anything is computed, besides `keep_blocks`."""
     steps.keep_compiled(cache_root() / "xla")
+    build.load(cache_root() / "kernels")
 
 
 def config_of(network: str) -> Any:

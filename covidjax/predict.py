@@ -31,6 +31,7 @@ from covidjax.data.source import cache_root
 from covidjax.evaluation import results, saliency, saliency_plots
 from covidjax.experiments import classify_check, trained
 from covidjax.experiments.command_line import documented
+from covidjax.kernels import build
 from covidjax.training import steps
 
 HEATMAP_SIDE = 512  # pixels, at most
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
     steps.keep_compiled(cache_root() / "xla")
+    build.load(cache_root() / "kernels")
     try:
         out = given.out or (None if given.json else Path("predictions.csv"))
         if out and out.exists() and not given.overwrite:

@@ -1,0 +1,66 @@
+// Vectors as wide as the machine's registers, and small matrix products made of them.
+#pragma once
+
+#include <cstdint>
+
+namespace covidjax {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, ROWS = 12;
+#elif defined(__AVX__)
+constexpr int LANES = 8, ROWS = 6;  // 16 registers: 12 sums, 2 columns, 1 row
+#else
+constexpr int LANES = 4, ROWS = 6;
+#endif
+constexpr int COLUMNS = 2;  // vectors a row of a product's block
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef float Unaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
+inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
+
+// c[m][n] = (ADD ? c[m][n] : 0) + sum over k of a[m * a_row + k * a_step] * b[k * b_row + n],
+// for M rows and N vectors of columns; the sums stay in registers.
+template <int M, int N, bool ADD>
+inline void block_product(int64_t depth, const float* a, int64_t a_row, int64_t a_step,
+                          const float* b, int64_t b_row, float* c, int64_t c_row) {
+  Vector sums[M][N];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) sums[m][n] = ADD ? load(c + m * c_row + n * LANES) : Vector{};
+  for (int64_t k = 0; k < depth; ++k) {
+    Vector columns[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) columns[n] = load(b + k * b_row + n * LANES);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) sums[m][n] += a[m * a_row + k * a_step] * columns[n];
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) store(c + m * c_row + n * LANES, sums[m][n]);
+}
+
+template <int M, int N, bool ADD>
+inline void last_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_step,
+                      const float* b, int64_t b_row, float* c, int64_t c_row) {
+  if constexpr (M > 0) {
+    if (rows == M) return block_product<M, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
+    last_rows<M - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+  }
+}
+
+// The same for any number of rows.
+template <int N, bool ADD>
+inline void product(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_step,
+                    const float* b, int64_t b_row, float* c, int64_t c_row) {
+  for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
+    block_product<ROWS, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
+  last_rows<ROWS - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+}
+
+}  // namespace covidjax

@@ -1,0 +1,330 @@
+// 3 x 3 convolutions with stride 1 and one pixel of zero padding by Winograd's F(4 x 4, 3 x 3).
+// What winograd.py says in array operations, tile by tile, so that a tile's values stay in cache.
+//
+// Arrays are float32, row-major: images [batch, height, width, channels], kernel [3, 3, in, out].
+// Channels are multiples of LANES. A tile is 6 x 6 pixels of the input, 4 x 4 of the output.
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "parallel.h"
+#include "vector.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace covidjax {
+namespace {
+
+namespace ffi = xla::ffi;
+
+constexpr int TILE = 6, OUTPUTS = 4, TAPS = 3, PLANES = TILE * TILE;
+// The interpolation points 0, +-P, +-Q and infinity.
+constexpr float P = 0.625f, Q = 1.5f, P2 = P * P, Q2 = Q * Q;
+
+// B^T d of six values, `step` apart.
+inline void to_tile(const Vector* d, Vector* to, int step) {
+  const Vector even_p = d[4 * step] - Q2 * d[2 * step], odd_p = P * (d[3 * step] - Q2 * d[step]);
+  const Vector even_q = d[4 * step] - P2 * d[2 * step], odd_q = Q * (d[3 * step] - P2 * d[step]);
+  to[0] = P2 * Q2 * d[0] - (P2 + Q2) * d[2 * step] + d[4 * step];
+  to[step] = even_p + odd_p;
+  to[2 * step] = even_p - odd_p;
+  to[3 * step] = even_q + odd_q;
+  to[4 * step] = even_q - odd_q;
+  to[5 * step] = P2 * Q2 * d[step] - (P2 + Q2) * d[3 * step] + d[5 * step];
+}
+
+// A^T m of six values.
+inline void from_tile(const Vector* m, int step, Vector* to, int to_step) {
+  const Vector sum_p = m[step] + m[2 * step], difference_p = m[step] - m[2 * step];
+  const Vector sum_q = m[3 * step] + m[4 * step], difference_q = m[3 * step] - m[4 * step];
+  to[0] = m[0] + sum_p + sum_q;
+  to[to_step] = P * difference_p + Q * difference_q;
+  to[2 * to_step] = P2 * sum_p + Q2 * sum_q;
+  to[3 * to_step] = P * P2 * difference_p + Q * Q2 * difference_q + m[5 * step];
+}
+
+// A y of four values: the transpose of from_tile.
+inline void spread(const Vector* y, int step, Vector* to, int to_step) {
+  const Vector even_p = y[0] + P2 * y[2 * step], odd_p = P * y[step] + P * P2 * y[3 * step];
+  const Vector even_q = y[0] + Q2 * y[2 * step], odd_q = Q * y[step] + Q * Q2 * y[3 * step];
+  to[0] = y[0];
+  to[to_step] = even_p + odd_p;
+  to[2 * to_step] = even_p - odd_p;
+  to[3 * to_step] = even_q + odd_q;
+  to[4 * to_step] = even_q - odd_q;
+  to[5 * to_step] = y[3 * step];
+}
+
+// The products' weights of the points: 1 / prod(point - other points).
+constexpr float AT_0 = 1 / (P2 * Q2), AT_P = 1 / (2 * P2 * (P2 - Q2)), AT_Q = 1 / (2 * Q2 * (Q2 - P2));
+
+// G w of three values.
+inline void kernel_to_tile(const Vector* w, int step, Vector* to, int to_step) {
+  const Vector even_p = AT_P * (w[0] + P2 * w[2 * step]), odd_p = AT_P * P * w[step];
+  const Vector even_q = AT_Q * (w[0] + Q2 * w[2 * step]), odd_q = AT_Q * Q * w[step];
+  to[0] = AT_0 * w[0];
+  to[to_step] = even_p + odd_p;
+  to[2 * to_step] = even_p - odd_p;
+  to[3 * to_step] = even_q + odd_q;
+  to[4 * to_step] = even_q - odd_q;
+  to[5 * to_step] = w[2 * step];
+}
+
+// G^T u of six values: the transpose of kernel_to_tile.
+inline void kernel_from_tile(const Vector* u, int step, Vector* to, int to_step) {
+  const Vector sum_p = AT_P * (u[step] + u[2 * step]), sum_q = AT_Q * (u[3 * step] + u[4 * step]);
+  to[0] = AT_0 * u[0] + sum_p + sum_q;
+  to[to_step] = AT_P * P * (u[step] - u[2 * step]) + AT_Q * Q * (u[3 * step] - u[4 * step]);
+  to[2 * to_step] = P2 * sum_p + Q2 * sum_q + u[5 * step];
+}
+
+struct Shape {
+  int64_t batch, height, width;
+  int64_t rows() const { return (height + OUTPUTS - 1) / OUTPUTS; }
+  int64_t columns() const { return (width + OUTPUTS - 1) / OUTPUTS; }
+  int64_t tiles() const { return batch * rows() * columns(); }
+};
+
+struct Place {  // of a tile's first output pixel
+  int64_t image, top, left;
+};
+
+inline Place place(const Shape& shape, int64_t tile) {
+  const int64_t columns = shape.columns(), rows = shape.rows();
+  return {tile / (rows * columns), tile / columns % rows * OUTPUTS, tile % columns * OUTPUTS};
+}
+
+// SIDE x SIDE pixels from (top, left) on; zeros beyond the image.
+template <int SIDE>
+inline void load_pixels(const float* images, const Shape& shape, int64_t channels, int64_t image,
+                        int64_t top, int64_t left, Vector* to) {
+  const float* corner = images + ((image * shape.height + top) * shape.width + left) * channels;
+  const bool inside = top >= 0 && left >= 0 && top + SIDE <= shape.height && left + SIDE <= shape.width;
+  if (inside) {
+    for (int i = 0; i < SIDE; ++i)
+      for (int j = 0; j < SIDE; ++j) to[i * SIDE + j] = load(corner + (i * shape.width + j) * channels);
+    return;
+  }
+  for (int i = 0; i < SIDE; ++i)
+    for (int j = 0; j < SIDE; ++j) {
+      const int64_t row = top + i, column = left + j;
+      const bool there = row >= 0 && row < shape.height && column >= 0 && column < shape.width;
+      to[i * SIDE + j] = there ? load(corner + (i * shape.width + j) * channels) : Vector{};
+    }
+}
+
+// B^T d B of one tile, to 36 planes.
+void input_tile(const float* images, const Shape& shape, int64_t channels, int64_t tile, float* to,
+                int64_t plane) {
+  const Place at = place(shape, tile);
+  for (int64_t c = 0; c < channels; c += LANES) {
+    Vector pixels[PLANES], half[PLANES];
+    load_pixels<TILE>(images + c, shape, channels, at.image, at.top - 1, at.left - 1, pixels);
+    for (int j = 0; j < TILE; ++j) to_tile(pixels + j, half + j, TILE);
+    for (int i = 0; i < TILE; ++i) {
+      Vector row[TILE];
+      to_tile(half + i * TILE, row, 1);
+      for (int j = 0; j < TILE; ++j) store(to + (i * TILE + j) * plane + c, row[j]);
+    }
+  }
+}
+
+// A^T m A of one tile, from 36 planes, to its pixels.
+void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t channels,
+                 int64_t tile, float* images) {
+  const Place at = place(shape, tile);
+  const int64_t high = std::min<int64_t>(OUTPUTS, shape.height - at.top);
+  const int64_t wide = std::min<int64_t>(OUTPUTS, shape.width - at.left);
+  float* corner = images + ((at.image * shape.height + at.top) * shape.width + at.left) * channels;
+  for (int64_t c = 0; c < channels; c += LANES) {
+    Vector half[OUTPUTS * TILE];
+    for (int j = 0; j < TILE; ++j) {
+      Vector column[TILE];
+      for (int i = 0; i < TILE; ++i) column[i] = load(from + (i * TILE + j) * plane + c);
+      from_tile(column, 1, half + j, TILE);
+    }
+    for (int64_t i = 0; i < high; ++i) {
+      Vector row[OUTPUTS];
+      from_tile(half + i * TILE, 1, row, 1);
+      for (int64_t j = 0; j < wide; ++j) store(corner + (i * shape.width + j) * channels + c, row[j]);
+    }
+  }
+}
+
+// A dy A^T of one tile, to 36 planes.
+void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, int64_t tile,
+                   float* to, int64_t plane) {
+  const Place at = place(shape, tile);
+  for (int64_t c = 0; c < channels; c += LANES) {
+    Vector pixels[OUTPUTS * OUTPUTS], half[TILE * OUTPUTS];
+    load_pixels<OUTPUTS>(gradient + c, shape, channels, at.image, at.top, at.left, pixels);
+    for (int j = 0; j < OUTPUTS; ++j) spread(pixels + j, OUTPUTS, half + j, OUTPUTS);
+    for (int i = 0; i < TILE; ++i) {
+      Vector row[TILE];
+      spread(half + i * OUTPUTS, 1, row, 1);
+      for (int j = 0; j < TILE; ++j) store(to + (i * TILE + j) * plane + c, row[j]);
+    }
+  }
+}
+
+// The columns of a product that are kept together: COLUMNS vectors, or what is left of them.
+inline int64_t panel(int64_t out, int64_t first) {
+  return std::min<int64_t>(COLUMNS * LANES, out - first);
+}
+
+template <bool ADD>
+inline void panel_product(int64_t width, int64_t rows, int64_t depth, const float* a, int64_t a_row,
+                          int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
+  if (width == COLUMNS * LANES)
+    product<COLUMNS, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+  else
+    product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+}
+
+// G w G^T for all channels: [36][panels of out][in][panel]. `turned` is the kernel of the input's
+// gradient: rotated by half a turn, inputs and outputs exchanged.
+void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_t out, bool turned,
+                  float* to) {
+  parallel_for(pool, in, [&](int64_t i) {
+    alignas(64) float weights[TAPS * TAPS][LANES];
+    for (int64_t o = 0; o < out; o += LANES) {
+      Vector w[TAPS * TAPS], half[TILE * TAPS];
+      for (int tap = 0; tap < TAPS * TAPS; ++tap) {
+        if (!turned) {
+          w[tap] = load(kernel + (tap * in + i) * out + o);
+          continue;
+        }
+        for (int lane = 0; lane < LANES; ++lane)
+          weights[tap][lane] = kernel[((TAPS * TAPS - 1 - tap) * out + o + lane) * in + i];
+        w[tap] = load(weights[tap]);
+      }
+      for (int j = 0; j < TAPS; ++j) kernel_to_tile(w + j, TAPS, half + j, TAPS);
+      const int64_t first = o / (COLUMNS * LANES) * COLUMNS * LANES, width = panel(out, first);
+      for (int row = 0; row < TILE; ++row) {
+        Vector u[TILE];
+        kernel_to_tile(half + row * TAPS, 1, u, 1);
+        for (int j = 0; j < TILE; ++j)
+          store(to + (row * TILE + j) * in * out + first * in + i * width + o - first, u[j]);
+      }
+    }
+  });
+}
+
+// Tiles at once: as many as keep a core's second-level cache, in whole blocks of rows.
+inline int64_t tiles_at_once(int64_t channels, int64_t tiles, int64_t threads) {
+  constexpr int64_t BYTES = 768 * 1024;
+  const int64_t fitting = BYTES / (PLANES * channels * 4) / ROWS * ROWS;
+  const int64_t share = (tiles + threads - 1) / threads;
+  return std::max<int64_t>(1, std::min<int64_t>(share, std::max<int64_t>(fitting, 2 * ROWS)));
+}
+
+float* scratch(int64_t size) {
+  thread_local std::vector<float> kept;
+  if (static_cast<int64_t>(kept.size()) < size) kept.resize(size);
+  return kept.data();
+}
+
+ffi::Error convolve(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
+                    ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles,
+                    bool turned) {
+  const auto sizes = images.dimensions();
+  const Shape shape{sizes[0], sizes[1], sizes[2]};
+  const int64_t in = sizes[3], out = result->dimensions()[3];
+  float* weights = tiles->typed_data();
+  kernel_tiles(pool, kernel.typed_data(), in, out, turned, weights);
+  const int64_t count = tiles_at_once(in + out, shape.tiles(), pool.num_threads());
+  const int64_t in_plane = count * in + LANES, out_plane = count * out + LANES;
+  parallel_for(pool, (shape.tiles() + count - 1) / count, [&](int64_t part) {
+    const int64_t first = part * count, here = std::min(count, shape.tiles() - first);
+    float* inputs = scratch(PLANES * (in_plane + out_plane));
+    float* outputs = inputs + PLANES * in_plane;
+    for (int64_t t = 0; t < here; ++t)
+      input_tile(images.typed_data(), shape, in, first + t, inputs + t * in, in_plane);
+    for (int p = 0; p < PLANES; ++p)
+      for (int64_t o = 0; o < out; o += COLUMNS * LANES)
+        panel_product<false>(panel(out, o), here, in, inputs + p * in_plane, in, 1,
+                             weights + p * in * out + o * in, panel(out, o),
+                             outputs + p * out_plane + o, out);
+    for (int64_t t = 0; t < here; ++t)
+      output_tile(outputs + t * out, out_plane, shape, out, first + t, result->typed_data());
+  });
+  return ffi::Error::Success();
+}
+
+constexpr int64_t GRADIENT_ROWS = 48;  // of inputs, a task
+
+ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
+                           ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
+                           ffi::ResultBuffer<ffi::F32> products, ffi::ResultBuffer<ffi::F32> space,
+                           int64_t count) {
+  const auto sizes = images.dimensions();
+  const Shape shape{sizes[0], sizes[1], sizes[2]};
+  const int64_t in = sizes[3], out = gradient.dimensions()[3];
+  const int64_t in_plane = count * in + LANES, out_plane = count * out + LANES;
+  float* inputs = space->typed_data();
+  float* outputs = inputs + PLANES * in_plane;
+  float* sums = products->typed_data();
+  const int64_t parts = (in + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
+  for (int64_t first = 0; first < shape.tiles(); first += count) {
+    const int64_t here = std::min(count, shape.tiles() - first);
+    constexpr int64_t CHUNK = 8;
+    parallel_for(pool, (here + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+      for (int64_t t = chunk * CHUNK; t < std::min(here, (chunk + 1) * CHUNK); ++t) {
+        input_tile(images.typed_data(), shape, in, first + t, inputs + t * in, in_plane);
+        gradient_tile(gradient.typed_data(), shape, out, first + t, outputs + t * out, out_plane);
+      }
+    });
+    parallel_for(pool, PLANES * parts, [&](int64_t task) {
+      const int64_t p = task / parts, i = task % parts * GRADIENT_ROWS;
+      for (int64_t o = 0; o < out; o += COLUMNS * LANES) {
+        const float* a = inputs + p * in_plane + i;
+        const float* b = outputs + p * out_plane + o;
+        float* c = sums + (p * in + i) * out + o;
+        const int64_t rows = std::min(GRADIENT_ROWS, in - i);
+        if (first == 0)
+          panel_product<false>(panel(out, o), rows, here, a, 1, in, b, out, c, out);
+        else
+          panel_product<true>(panel(out, o), rows, here, a, 1, in, b, out, c, out);
+      }
+    });
+  }
+  parallel_for(pool, in, [&](int64_t i) {
+    for (int64_t o = 0; o < out; o += LANES) {
+      Vector half[TAPS * TILE];
+      for (int j = 0; j < TILE; ++j) {
+        Vector column[TILE];
+        for (int row = 0; row < TILE; ++row)
+          column[row] = load(sums + ((row * TILE + j) * in + i) * out + o);
+        kernel_from_tile(column, 1, half + j, TILE);
+      }
+      for (int row = 0; row < TAPS; ++row) {
+        Vector taps[TAPS];
+        kernel_from_tile(half + row * TILE, 1, taps, 1);
+        for (int j = 0; j < TAPS; ++j)
+          store(result->typed_data() + ((row * TAPS + j) * in + i) * out + o, taps[j]);
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace covidjax
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_convolve, covidjax::convolve,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Attr<bool>("turned"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_kernel_gradient, covidjax::kernel_gradient,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Attr<int64_t>("tiles"));
