@@ -19,9 +19,15 @@ import jax
 from covidjax.data import locking
 
 HERE = Path(__file__).parent
-SOURCES = ("winograd.cc",)
+SOURCES = ("winograd.cc", "patches.cc")
 HEADERS = ("parallel.h", "vector.h")
-TARGETS = ("convolve", "kernel_gradient")
+TARGETS = (
+    "winograd_forward",
+    "winograd_kernel_gradient",
+    "patches_forward",
+    "patches_input_gradient",
+    "patches_kernel_gradient",
+)
 FLAGS = ("-std=gnu++17", "-O3", "-fPIC", "-shared", "-pthread", "-w")
 COMPILERS = ("c++", "g++", "clang++")
 

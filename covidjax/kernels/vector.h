@@ -1,7 +1,9 @@
 // Vectors as wide as the machine's registers, and small matrix products made of them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 namespace covidjax {
 
@@ -61,6 +63,28 @@ inline void product(int64_t rows, int64_t depth, const float* a, int64_t a_row, 
   for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
     block_product<ROWS, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
   last_rows<ROWS - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+}
+
+// The columns of a product that are kept together: COLUMNS vectors, or what is left of them.
+inline int64_t panel(int64_t out, int64_t first) {
+  return std::min<int64_t>(COLUMNS * LANES, out - first);
+}
+
+// The same for a panel.
+template <bool ADD>
+inline void panel_product(int64_t width, int64_t rows, int64_t depth, const float* a, int64_t a_row,
+                          int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
+  if (width == COLUMNS * LANES)
+    product<COLUMNS, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+  else
+    product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+}
+
+// This thread's own space, kept for its next call.
+inline float* scratch(int64_t size) {
+  thread_local std::vector<float> kept;
+  if (static_cast<int64_t>(kept.size()) < size) kept.resize(size);
+  return kept.data();
 }
 
 }  // namespace covidjax

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "parallel.h"
 #include "vector.h"
@@ -167,20 +166,6 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
   }
 }
 
-// The columns of a product that are kept together: COLUMNS vectors, or what is left of them.
-inline int64_t panel(int64_t out, int64_t first) {
-  return std::min<int64_t>(COLUMNS * LANES, out - first);
-}
-
-template <bool ADD>
-inline void panel_product(int64_t width, int64_t rows, int64_t depth, const float* a, int64_t a_row,
-                          int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
-  if (width == COLUMNS * LANES)
-    product<COLUMNS, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
-  else
-    product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
-}
-
 // G w G^T for all channels: [36][panels of out][in][panel]. `turned` is the kernel of the input's
 // gradient: rotated by half a turn, inputs and outputs exchanged.
 void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_t out, bool turned,
@@ -218,15 +203,8 @@ inline int64_t tiles_at_once(int64_t channels, int64_t tiles, int64_t threads) {
   return std::max<int64_t>(1, std::min<int64_t>(share, std::max<int64_t>(fitting, 2 * ROWS)));
 }
 
-float* scratch(int64_t size) {
-  thread_local std::vector<float> kept;
-  if (static_cast<int64_t>(kept.size()) < size) kept.resize(size);
-  return kept.data();
-}
-
-ffi::Error convolve(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
-                    ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles,
-                    bool turned) {
+ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
+                   ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles, bool turned) {
   const auto sizes = images.dimensions();
   const Shape shape{sizes[0], sizes[1], sizes[2]};
   const int64_t in = sizes[3], out = result->dimensions()[3];
@@ -311,7 +289,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
 }  // namespace
 }  // namespace covidjax
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_convolve, covidjax::convolve,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_forward, covidjax::forward,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
@@ -319,7 +297,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_convolve, covidjax::convolve,
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Attr<bool>("turned"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_kernel_gradient, covidjax::kernel_gradient,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_kernel_gradient, covidjax::kernel_gradient,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .Arg<xla::ffi::Buffer<xla::ffi::F32>>()

@@ -52,16 +52,17 @@ def conv_general_dilated(
     sides = _sides(lhs.shape, kernel, strides, pads)
     if _plain(kwargs):
         return lax.conv_general_dilated(lhs, rhs, strides, pads, **kwargs)
+    compiled = native.conv(lhs, rhs, strides, pads)
+    if compiled is not None:
+        return compiled
     if kernel == (1, 1) and pads == ((0, 0), (0, 0)):
         return lhs[:, :: strides[0], :: strides[1]] @ rhs[0, 0]
     exact = lhs.dtype == jnp.float32
-    same = kernel == (3, 3) and strides == (1, 1) and pads == ((1, 1), (1, 1))
-    if exact and same and native.fits(*rhs.shape[2:]):
-        return native.conv3x3(lhs, rhs)
     if lhs.shape[-1] == 1 and exact:
         return _one_channel(lhs, rhs, strides, pads)
     if max(sides) <= SMALL_SIDE:
         return _patches(lhs, kernel, strides, pads, sides) @ rhs.reshape(-1, rhs.shape[-1])
+    same = kernel == (3, 3) and strides == (1, 1) and pads == ((1, 1), (1, 1))
     if exact and same and rhs.shape[2] * rhs.shape[3] >= WINOGRAD_CHANNELS:
         return winograd.conv3x3(lhs, rhs)
     return lax.conv_general_dilated(lhs, rhs, strides, pads, **kwargs)

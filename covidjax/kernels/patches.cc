@@ -1,0 +1,186 @@
+// Convolutions of any size and stride as products with patches, which are laid out for some pixels at
+// a time and so never leave the cache: for strided kernels and for images of one channel.
+//
+// Arrays are float32, row-major: images [batch, height, width, in], kernel [rows, columns, in, out].
+// `out` is a multiple of LANES. A patch is what the kernel meets at one place: [rows, columns, in].
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "parallel.h"
+#include "vector.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace covidjax {
+namespace {
+
+namespace ffi = xla::ffi;
+
+struct Shape {
+  int64_t batch, height, width, in;          // of the images
+  int64_t out_height, out_width, out;        // of the result
+  int64_t rows, columns;                     // of the kernel
+  int64_t stride_rows, stride_columns, top, left;  // strides and padding
+  int64_t depth() const { return rows * columns * in; }
+  int64_t places() const { return batch * out_height * out_width; }
+  // Whether the images are their own patches.
+  bool pointwise() const { return depth() == in && places() == batch * height * width && !top && !left; }
+};
+
+Shape shape_of(ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> result, ffi::Buffer<ffi::F32> kernel,
+               ffi::Span<const int64_t> window) {
+  const auto x = images.dimensions(), y = result.dimensions(), w = kernel.dimensions();
+  return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[0], w[1], window[0], window[1], window[2], window[3]};
+}
+
+// What part of a patch's row lies in the image: columns [first, last) of the kernel.
+struct Overlap {
+  int64_t image, row, column;  // of the patch's first pixel
+  int64_t first, last;
+};
+
+inline Overlap overlap(const Shape& s, int64_t place) {
+  const int64_t column = place % s.out_width * s.stride_columns - s.left;
+  const int64_t row = place / s.out_width % s.out_height * s.stride_rows - s.top;
+  return {place / (s.out_width * s.out_height), row, column, std::max<int64_t>(0, -column),
+          std::min(s.columns, s.width - column)};
+}
+
+void read_patch(const float* images, const Shape& s, int64_t place, float* patch) {
+  const Overlap o = overlap(s, place);
+  const int64_t line = s.columns * s.in;
+  for (int64_t i = 0; i < s.rows; ++i, patch += line) {
+    const int64_t row = o.row + i;
+    if (row < 0 || row >= s.height || o.first >= o.last) {
+      std::fill(patch, patch + line, 0.0f);
+      continue;
+    }
+    const float* from = images + ((o.image * s.height + row) * s.width + o.column) * s.in;
+    std::fill(patch, patch + o.first * s.in, 0.0f);
+    std::copy(from + o.first * s.in, from + o.last * s.in, patch + o.first * s.in);
+    std::fill(patch + o.last * s.in, patch + line, 0.0f);
+  }
+}
+
+// The transpose of read_patch.
+void add_patch(const float* patch, const Shape& s, int64_t place, float* images) {
+  const Overlap o = overlap(s, place);
+  for (int64_t i = 0; i < s.rows; ++i, patch += s.columns * s.in) {
+    const int64_t row = o.row + i;
+    if (row < 0 || row >= s.height) continue;
+    float* to = images + ((o.image * s.height + row) * s.width + o.column) * s.in;
+    for (int64_t k = o.first * s.in; k < o.last * s.in; ++k) to[k] += patch[k];
+  }
+}
+
+// Places at once, in whole blocks of rows: their patches fill half of a second-level cache.
+inline int64_t places_at_once(int64_t depth) {
+  constexpr int64_t BYTES = 512 * 1024;
+  return std::max<int64_t>(ROWS, BYTES / (4 * depth) / ROWS * ROWS);
+}
+
+ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
+                   ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
+  const Shape s = shape_of(images, *result, kernel, window);
+  const int64_t depth = s.depth(), at_once = places_at_once(depth);
+  parallel_for(pool, (s.places() + at_once - 1) / at_once, [&](int64_t part) {
+    const int64_t first = part * at_once, here = std::min(at_once, s.places() - first);
+    const float* patches = images.typed_data() + first * depth;
+    if (!s.pointwise()) {
+      float* laid_out = scratch(at_once * depth);
+      for (int64_t p = 0; p < here; ++p)
+        read_patch(images.typed_data(), s, first + p, laid_out + p * depth);
+      patches = laid_out;
+    }
+    for (int64_t o = 0; o < s.out; o += COLUMNS * LANES)
+      panel_product<false>(panel(s.out, o), here, depth, patches, depth, 1, kernel.typed_data() + o,
+                           s.out, result->typed_data() + first * s.out + o, s.out);
+  });
+  return ffi::Error::Success();
+}
+
+// `turned` is the kernel as [out, rows * columns * in].
+ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
+                          ffi::Buffer<ffi::F32> kernel, ffi::Buffer<ffi::F32> turned,
+                          ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
+  const Shape s = shape_of(*result, gradient, kernel, window);
+  const int64_t depth = s.depth(), at_once = places_at_once(depth);
+  const int64_t pixels = s.height * s.width * s.in, places = s.out_height * s.out_width;
+  parallel_for(pool, s.batch, [&](int64_t image) {  // patches of one image overlap
+    float* to = result->typed_data();
+    std::fill(to + image * pixels, to + (image + 1) * pixels, 0.0f);
+    float* patches = scratch(at_once * depth);
+    for (int64_t first = image * places; first < (image + 1) * places; first += at_once) {
+      const int64_t here = std::min(at_once, (image + 1) * places - first);
+      for (int64_t k = 0; k < depth; k += COLUMNS * LANES)
+        panel_product<false>(panel(depth, k), here, s.out, gradient.typed_data() + first * s.out,
+                             s.out, 1, turned.typed_data() + k, depth, patches + k, depth);
+      for (int64_t p = 0; p < here; ++p) add_patch(patches + p * depth, s, first + p, to);
+    }
+  });
+  return ffi::Error::Success();
+}
+
+constexpr int64_t GRADIENT_ROWS = 48;  // of the kernel, a task
+
+// `space` holds the patches of as many places as it has rows.
+ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
+                           ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
+                           ffi::ResultBuffer<ffi::F32> space, ffi::Span<const int64_t> window) {
+  const Shape s = shape_of(images, gradient, *result, window);
+  const int64_t depth = s.depth(), at_once = space->dimensions()[0];
+  for (int64_t first = 0; first < s.places(); first += at_once) {
+    const int64_t here = std::min(at_once, s.places() - first);
+    const float* patches = images.typed_data() + first * depth;
+    if (!s.pointwise()) {
+      float* laid_out = space->typed_data();
+      constexpr int64_t CHUNK = 64;
+      parallel_for(pool, (here + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+        for (int64_t p = chunk * CHUNK; p < std::min(here, (chunk + 1) * CHUNK); ++p)
+          read_patch(images.typed_data(), s, first + p, laid_out + p * depth);
+      });
+      patches = laid_out;
+    }
+    const int64_t parts = (depth + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
+    const int64_t panels = (s.out + COLUMNS * LANES - 1) / (COLUMNS * LANES);
+    parallel_for(pool, parts * panels, [&](int64_t task) {
+      const int64_t k = task / panels * GRADIENT_ROWS, o = task % panels * COLUMNS * LANES;
+      const int64_t rows = std::min(GRADIENT_ROWS, depth - k);
+      const float* b = gradient.typed_data() + first * s.out + o;
+      float* c = result->typed_data() + k * s.out + o;
+      if (first == 0)
+        panel_product<false>(panel(s.out, o), rows, here, patches + k, 1, depth, b, s.out, c, s.out);
+      else
+        panel_product<true>(panel(s.out, o), rows, here, patches + k, 1, depth, b, s.out, c, s.out);
+    });
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace covidjax
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_forward, covidjax::forward,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Attr<xla::ffi::Span<const int64_t>>("window"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_input_gradient, covidjax::input_gradient,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Attr<xla::ffi::Span<const int64_t>>("window"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_kernel_gradient, covidjax::kernel_gradient,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                                  .Attr<xla::ffi::Span<const int64_t>>("window"));
