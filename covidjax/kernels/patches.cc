@@ -86,16 +86,20 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
   const int64_t depth = s.depth(), at_once = places_at_once(depth);
   parallel_for(pool, (s.places() + at_once - 1) / at_once, [&](int64_t part) {
     const int64_t first = part * at_once, here = std::min(at_once, s.places() - first);
+    float* columns = scratch((at_once + COLUMNS * LANES) * depth);
     const float* patches = images.typed_data() + first * depth;
     if (!s.pointwise()) {
-      float* laid_out = scratch(at_once * depth);
+      float* laid_out = columns + depth * COLUMNS * LANES;
       for (int64_t p = 0; p < here; ++p)
         read_patch(images.typed_data(), s, first + p, laid_out + p * depth);
       patches = laid_out;
     }
-    for (int64_t o = 0; o < s.out; o += COLUMNS * LANES)
-      panel_product<false>(panel(s.out, o), here, depth, patches, depth, 1, kernel.typed_data() + o,
-                           s.out, result->typed_data() + first * s.out + o, s.out);
+    for (int64_t o = 0; o < s.out; o += COLUMNS * LANES) {
+      const int64_t width = panel(s.out, o);
+      const Rows b = packed({kernel.typed_data() + o, s.out}, depth, width, columns);
+      panel_product<false>(width, here, depth, patches, depth, 1, b.first, b.step,
+                           result->typed_data() + first * s.out + o, s.out);
+    }
   });
   return ffi::Error::Success();
 }
@@ -110,12 +114,16 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
   parallel_for(pool, s.batch, [&](int64_t image) {  // patches of one image overlap
     float* to = result->typed_data();
     std::fill(to + image * pixels, to + (image + 1) * pixels, 0.0f);
-    float* patches = scratch(at_once * depth);
+    float* patches = scratch(at_once * depth + COLUMNS * LANES * s.out);
+    float* columns = patches + at_once * depth;
     for (int64_t first = image * places; first < (image + 1) * places; first += at_once) {
       const int64_t here = std::min(at_once, (image + 1) * places - first);
-      for (int64_t k = 0; k < depth; k += COLUMNS * LANES)
-        panel_product<false>(panel(depth, k), here, s.out, gradient.typed_data() + first * s.out,
-                             s.out, 1, turned.typed_data() + k, depth, patches + k, depth);
+      for (int64_t k = 0; k < depth; k += COLUMNS * LANES) {
+        const int64_t width = panel(depth, k);
+        const Rows b = packed({turned.typed_data() + k, depth}, s.out, width, columns);
+        panel_product<false>(width, here, s.out, gradient.typed_data() + first * s.out, s.out, 1,
+                             b.first, b.step, patches + k, depth);
+      }
       for (int64_t p = 0; p < here; ++p) add_patch(patches + p * depth, s, first + p, to);
     }
   });
@@ -146,13 +154,16 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
     const int64_t panels = (s.out + COLUMNS * LANES - 1) / (COLUMNS * LANES);
     parallel_for(pool, parts * panels, [&](int64_t task) {
       const int64_t k = task / panels * GRADIENT_ROWS, o = task % panels * COLUMNS * LANES;
-      const int64_t rows = std::min(GRADIENT_ROWS, depth - k);
-      const float* b = gradient.typed_data() + first * s.out + o;
+      const int64_t rows = std::min(GRADIENT_ROWS, depth - k), width = panel(s.out, o);
+      float* space = scratch(here * (rows + width));
+      const Rows a = packed({patches + k, depth}, here, rows, space);
+      const Rows b = packed({gradient.typed_data() + first * s.out + o, s.out}, here, width,
+                            space + here * rows);
       float* c = result->typed_data() + k * s.out + o;
       if (first == 0)
-        panel_product<false>(panel(s.out, o), rows, here, patches + k, 1, depth, b, s.out, c, s.out);
+        panel_product<false>(width, rows, here, a.first, 1, a.step, b.first, b.step, c, s.out);
       else
-        panel_product<true>(panel(s.out, o), rows, here, patches + k, 1, depth, b, s.out, c, s.out);
+        panel_product<true>(width, rows, here, a.first, 1, a.step, b.first, b.step, c, s.out);
     });
   }
   return ffi::Error::Success();

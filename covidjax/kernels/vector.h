@@ -80,6 +80,23 @@ inline void panel_product(int64_t width, int64_t rows, int64_t depth, const floa
     product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
 }
 
+struct Rows {
+  const float* first;
+  int64_t step;  // from one to the next
+};
+
+// Rows of `width` floats where they are, or copied to `to` one after the other where their step would
+// put them all on the same few lines of the cache.
+inline Rows packed(Rows rows, int64_t count, int64_t width, float* to) {
+  constexpr int64_t HARMFUL = 256;
+  if (rows.step % HARMFUL) return rows;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* from = rows.first + i * rows.step;
+    std::copy(from, from + width, to + i * width);
+  }
+  return {to, width};
+}
+
 // This thread's own space, kept for its next call.
 inline float* scratch(int64_t size) {
   thread_local std::vector<float> kept;

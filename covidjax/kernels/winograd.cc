@@ -255,14 +255,14 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
     parallel_for(pool, PLANES * parts, [&](int64_t task) {
       const int64_t p = task / parts, i = task % parts * GRADIENT_ROWS;
       for (int64_t o = 0; o < out; o += COLUMNS * LANES) {
+        const int64_t rows = std::min(GRADIENT_ROWS, in - i), width = panel(out, o);
         const float* a = inputs + p * in_plane + i;
         const float* b = outputs + p * out_plane + o;
         float* c = sums + (p * in + i) * out + o;
-        const int64_t rows = std::min(GRADIENT_ROWS, in - i);
         if (first == 0)
-          panel_product<false>(panel(out, o), rows, here, a, 1, in, b, out, c, out);
+          panel_product<false>(width, rows, here, a, 1, in, b, out, c, out);
         else
-          panel_product<true>(panel(out, o), rows, here, a, 1, in, b, out, c, out);
+          panel_product<true>(width, rows, here, a, 1, in, b, out, c, out);
       }
     });
   }

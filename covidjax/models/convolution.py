@@ -45,7 +45,7 @@ def conv_general_dilated(
     **kwargs: Any,
 ) -> Images:
     """`lax.conv_general_dilated` for linen's `nn.Conv(conv_general_dilated=...)`, NHWC and HWIO."""
-    kernel, strides = rhs.shape[:2], tuple(window_strides)
+    kernel, strides = rhs.shape[:2], (window_strides[0], window_strides[1])
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], kernel, strides, padding)
     pads = tuple((low, high) for low, high in padding)
