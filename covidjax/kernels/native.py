@@ -23,6 +23,7 @@ OUTPUTS = 4  # pixels a side of its tiles
 # Of tiles transformed at once for a kernel's gradient: they stay in the last-level cache. More for
 # many channels, where each pass over the tiles also moves the sums, of up to 36 MiB.
 LEAST_BYTES, MOST_BYTES = 8 * 2**20, 32 * 2**20
+SMALLEST = 3  # pixels a side: below, a tile of 4 x 4 saves nothing
 PATCHES_BYTES = 2 * 2**20  # of patches laid out at once for a kernel's gradient
 
 Images = Float[Array, "batch height width channels"]
@@ -38,7 +39,7 @@ def conv(
     if not build.in_use() or images.dtype != jnp.float32 or outputs % LANES:
         return None
     same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and pads == ((1, 1), (1, 1))
-    if same and inputs % LANES == 0:
+    if same and inputs % LANES == 0 and max(images.shape[1:3]) >= SMALLEST:
         return conv3x3(images, kernel)
     return conv_patches(images, kernel, (*strides, *pads[0], *pads[1]))
 
