@@ -74,16 +74,19 @@ void add_patch(const float* patch, const Shape& s, int64_t place, float* images)
   }
 }
 
-// Places at once, in whole blocks of rows: their patches fill half of a second-level cache.
-inline int64_t places_at_once(int64_t depth) {
-  constexpr int64_t BYTES = 512 * 1024;
-  return std::max<int64_t>(ROWS, BYTES / (4 * depth) / ROWS * ROWS);
+// Places at once, in whole blocks of rows: their patches fill half of a second-level cache, or more
+// where they are so large that the kernel would be read for few places.
+inline int64_t places_at_once(int64_t depth, int64_t places, int64_t threads) {
+  constexpr int64_t BYTES = 512 * 1024, LEAST = 96;
+  const int64_t fitting = std::max(LEAST, BYTES / (4 * depth)), share = (places + threads - 1) / threads;
+  return (std::min(fitting, share) + ROWS - 1) / ROWS * ROWS;
 }
 
 ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
                    ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(images, *result, kernel, window);
-  const int64_t depth = s.depth(), at_once = places_at_once(depth);
+  const int64_t depth = s.depth();
+  const int64_t at_once = places_at_once(depth, s.places(), pool.num_threads());
   parallel_for(pool, (s.places() + at_once - 1) / at_once, [&](int64_t part) {
     const int64_t first = part * at_once, here = std::min(at_once, s.places() - first);
     float* columns = scratch((at_once + COLUMNS * LANES) * depth);
@@ -109,15 +112,19 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
                           ffi::Buffer<ffi::F32> kernel, ffi::Buffer<ffi::F32> turned,
                           ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(*result, gradient, kernel, window);
-  const int64_t depth = s.depth(), at_once = places_at_once(depth);
-  const int64_t pixels = s.height * s.width * s.in, places = s.out_height * s.out_width;
-  parallel_for(pool, s.batch, [&](int64_t image) {  // patches of one image overlap
+  const int64_t depth = s.depth(), pixels = s.height * s.width * s.in;
+  const int64_t places = s.out_height * s.out_width;
+  const int64_t at_once = places_at_once(depth, s.places(), pool.num_threads());
+  // Patches of one image overlap, so each task has whole images.
+  const int64_t images = std::max<int64_t>(1, at_once / places);
+  parallel_for(pool, (s.batch + images - 1) / images, [&](int64_t task) {
+    const int64_t begin = task * images, end = std::min(s.batch, begin + images);
     float* to = result->typed_data();
-    std::fill(to + image * pixels, to + (image + 1) * pixels, 0.0f);
+    std::fill(to + begin * pixels, to + end * pixels, 0.0f);
     float* patches = scratch(at_once * depth + COLUMNS * LANES * s.out);
     float* columns = patches + at_once * depth;
-    for (int64_t first = image * places; first < (image + 1) * places; first += at_once) {
-      const int64_t here = std::min(at_once, (image + 1) * places - first);
+    for (int64_t first = begin * places; first < end * places; first += at_once) {
+      const int64_t here = std::min(at_once, end * places - first);
       for (int64_t k = 0; k < depth; k += COLUMNS * LANES) {
         const int64_t width = panel(depth, k);
         const Rows b = packed({turned.typed_data() + k, depth}, s.out, width, columns);
