@@ -1,1 +1,1 @@
-"""CPU kernels in C++ behind `jax.ffi`, compiled once on the user's machine; optional."""
+"""Convolutions that are fast on the CPU: in C++ behind `jax.ffi`, else in array operations."""

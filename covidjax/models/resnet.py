@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from covidjax.models.convolution import convolution_of
+from covidjax.kernels.convolution import convolution_of
 from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from covidjax.models import winograd
+from covidjax.kernels import winograd
 from covidjax.training import sharding
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from covidjax.models.convolution import SMALL_SIDE, conv_general_dilated
+from covidjax.kernels.convolution import SMALL_SIDE, conv_general_dilated
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
