@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import build, first_step, inputs, machine, memory, networks, report, scaling
+from benchmarks import build, epoch, first_step, inputs, machine, memory, networks, report, scaling
 from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
@@ -33,12 +33,13 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "cnn_inference": networks.cnn_inference,
     "input_full_size": inputs.input_full_size,
     "input_cached": inputs.input_cached,
+    "epoch": epoch.epoch,
     "build": build.build,
     "first_step": first_step.first_step,
     "memory": memory.memory,
     "scaling": scaling.scaling,
 }
-WITHOUT_TORCH = ("build", "first_step", "scaling")
+WITHOUT_TORCH = ("epoch", "build", "first_step", "scaling")
 INSTALL = 'pip install -e ".[bench]"'
 
 

@@ -1,135 +1,34 @@
-"""A real epoch of `configs/cnn.py` beside the same steps on one batch that lies on the device.
+"""A real epoch of `configs/cnn.py` beside the same steps on one batch that lies on the device."""
 
-What the real one does more: the batches are shuffled, cut out of the pixel cache and put on the
-device, and figures are checked and written. All of that shall hide behind the steps.
-"""
-
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import tensorboardX  # noqa: F401  which a run imports once, with its first line
-
-from benchmarks import ours
 from benchmarks.compare import Result, in_turns, progress
 from benchmarks.settings import Settings
-from configs import cnn
-from covidjax.data import batches, cache, source
-from covidjax.data.table import read_table, task_labels
-from covidjax.experiments import classify, classify_train, objective
-from covidjax.training import loop, record, sharding, state
-from covidjax.training.checkpoint import Checkpoints
-
-FEWEST_STEPS = 32  # of a turn: a small data set's epoch is repeated
+from benchmarks.worker import Side, Worker
+from covidjax.training import allocator
 
 
 def epoch(settings: Settings) -> Iterator[Result]:
-    """An epoch of `configs/cnn.py` from the cache, against one batch that stays on the device."""
-    progress("epoch: preparing the data")
+    """An epoch of configs/cnn.py from the cache, against one batch on the device."""
+    progress("epoch: preparing the data, compiling")
+    options = {"archive": str(settings.archive or ""), "folder": str(settings.scratch)}
+    environment = allocator.environment()
+    with (
+        Worker("benchmarks.epoch:side", {"kind": "real", **options}, environment) as real,
+        Worker("benchmarks.epoch:side", {"kind": "resident", **options}, environment) as resident,
+    ):
+        progress(f"  {real.note}")
+        values = in_turns(real.turn, resident.turn, settings.pairs, settings.say)
+    yield Result("epoch", "images/s", *values, against="ours, one batch on the device")
+
+
+def side(kind: str, archive: str, folder: str) -> Side:
+    """One of the two, "real" or "resident", for a worker."""
+    from benchmarks import epoch_sides, ours  # imports JAX, which the parent does not need
+
     ours.start()
-    arguments = "" if settings.archive else "data=phantom"
-    measured = Epoch(arguments, settings.archive, settings.scratch)
-    progress(f"  {measured.steps} steps of {measured.config.batch_size} images a turn")
-    values = in_turns(measured.real, measured.resident, settings.pairs, settings.say)
-    yield Result("epoch", "images/s", *values, against="one batch on the device")
-
-
-class Epoch:
-    """The training part of the first fold, and its network, compiled."""
-
-    def __init__(self, arguments: str, archive: Path | None, folder: Path) -> None:
-        config = cnn.get_config(arguments)
-        config.data.archive = str(archive or "")
-        shape = source.phantom_parameters(config.phantom)
-        prepared = source.resolve(config.data.source, "", config.data.archive, shape)
-        self.config = config = classify.resolved(config, prepared.kind)
-        table = read_table(prepared.path)
-        self.labels = task_labels(table, config.task)
-        self.rows = classify.make_folds(config, table, self.labels)[0].train
-        options = (config.data.size, config.data.equalize, config.data.resize)
-        self.images = cache.load_cache(prepared.path, prepared.fingerprint, *options)
-        self.folder = folder
-        an_epoch = len(self.rows) // config.batch_size
-        self.steps = an_epoch * -(-FEWEST_STEPS // an_epoch)
-        self.schedule = loop.Schedule(
-            steps=self.steps,
-            batch_size=config.batch_size,
-            eval_every=self.steps,
-            log_every=config.log_every,
-        )
-        self.network = classify_train.build(config, sharding.make_mesh(), self.schedule)
-        image_shape = (config.data.size, config.data.size, 1)
-        self.state = state.create(
-            self.network.model,
-            self.network.optimizer,
-            image_shape,
-            jax.random.key(0),
-            self.network.mesh,
-        )
-        self.batch = sharding.to_device(next(self._batches()), self.network.mesh)
-        self.resident()  # compiles
-
-    def real(self) -> float:
-        """Images a second of `loop.fit`, from the first step sent to the last one done."""
-        times: list[float] = []
-
-        def step(*arguments: Any) -> Any:
-            if not times:
-                times.append(time.perf_counter())
-            return self.network.train_step(*arguments)
-
-        def evaluate(current: state.TrainState) -> dict[str, float]:
-            jax.block_until_ready(current)
-            times.append(time.perf_counter())
-            return {"auroc": 0.0}
-
-        with (
-            tempfile.TemporaryDirectory(dir=self.folder) as folder,
-            record.Record(Path(folder)) as log,
-        ):
-            kept = Checkpoints(Path(folder) / "checkpoints")
-            loop.fit(
-                jax.tree.map(jnp.copy, self.state),
-                self._batches(),
-                step_fn=step,
-                evaluate=evaluate,
-                monitor="auroc",
-                schedule=self.schedule,
-                key=jax.random.key(1),
-                mesh=self.network.mesh,
-                checkpoints=kept,
-                record=log,
-                quiet=True,
-            )
-            kept.close()
-        return self._images() / (times[1] - times[0])
-
-    def resident(self) -> float:
-        """Images a second of as many steps on the one batch."""
-        current, key = jax.tree.map(jnp.copy, self.state), jax.random.key(1)
-        start = time.perf_counter()
-        for _ in range(self.steps):
-            current, _ = self.network.train_step(current, self.batch, key)
-        jax.block_until_ready(current)
-        return self._images() / (time.perf_counter() - start)
-
-    def _images(self) -> int:
-        return self.steps * self.config.batch_size
-
-    def _batches(self) -> Any:
-        labels = self.labels[self.rows]
-        return batches.train_batches(
-            self.images,
-            self.rows,
-            labels,
-            objective.example_weights(labels, self.config.balance),
-            batch_size=self.config.batch_size,
-            seed=0,
-            balanced=False,
-            process_index=0,
-            process_count=1,
-        )
+    arguments = "" if archive else "data=phantom"
+    measured = epoch_sides.Epoch(arguments, Path(archive) if archive else None, Path(folder))
+    note = f"{measured.steps} steps of {measured.config.batch_size} images a turn"
+    return Side(getattr(measured, kind), note)

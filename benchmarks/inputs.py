@@ -13,6 +13,7 @@ from benchmarks.compare import Result, in_turns, progress, repeated
 from benchmarks.machine import cores
 from benchmarks.settings import Settings
 from benchmarks.worker import Side, Worker
+from covidjax.training import allocator
 
 SIZE = 224
 BATCH = 32
@@ -66,7 +67,8 @@ def _against(
         if target.startswith("tf_") and importlib.util.find_spec("tensorflow") is None:
             continue
         with (
-            Worker(f"benchmarks.inputs:{ours[0]}", ours[1]) as first,
+            # Ours as launch.py, which starts itself again with these.
+            Worker(f"benchmarks.inputs:{ours[0]}", ours[1], allocator.environment()) as first,
             Worker(f"benchmarks.inputs:{target}", options) as second,
         ):
             progress(f"  against {second.note}")
@@ -89,6 +91,7 @@ def pixels(folder: Path, count: int, size: int) -> Path:
 def decode(prepared: str, fingerprint: str, images: int, folder: str) -> Side:
     """Our pixel cache made anew each time, without equalisation, which the rivals do not do."""
     os.environ["COVIDJAX_CACHE"] = folder
+    allocator.keep_blocks()
     from covidjax.data import cache
 
     def run(times: int) -> None:

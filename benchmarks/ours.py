@@ -59,7 +59,7 @@ class Training:
         config, model, mesh, tx, self.state = _fresh(network, size)
         loss_fn = objective.make_loss(model, model.num_classes, config.label_smoothing, None)
         self.batch = sharding.to_device(random_batch(batch, size), mesh)
-        self.key = jax.random.key(1)
+        self.key, self.compiled = jax.random.key(1), False
         self.step = steps.compile_train_step(
             mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=config.ema
         )
@@ -68,6 +68,9 @@ class Training:
         """Takes some steps and waits for the last one."""
         for _ in range(times):
             self.state, _ = self.step(self.state, self.batch, self.key)
+            if not self.compiled:  # as `loop.fit` does
+                allocator.give_back()
+                self.compiled = True
         jax.block_until_ready(self.state)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
+
+from covidjax.data import stratified
 
 Rows = NDArray[np.int64]
 PARTS = ("train", "validation", "test")
@@ -103,12 +104,12 @@ def kfold(
         raise ValueError(
             f"folds={folds} must be from 2 to {smallest}, the patients of the smallest class"
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    tested_in = stratified.assign_folds(labels[rows], groups, folds, seed)
     result = []
-    for number, (rest, out) in enumerate(splitter.split(rows, labels[rows], groups)):
-        inner = rows[rest]
+    for number in range(folds):
+        inner, out = rows[tested_in != number], rows[tested_in == number]
         held = _random_part(table.iloc[inner], labels[inner], fraction, seed + 1 + number)
-        fold = Fold(f"fold{number}", number, inner[~held], inner[held], rows[out])
+        fold = Fold(f"fold{number}", number, inner[~held], inner[held], out)
         result.append(_checked_sizes(fold, labels))
     return result
 
@@ -178,9 +179,8 @@ def _random_part(
     train: pd.DataFrame, labels: NDArray[np.int32], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
     """True for about `fraction` of the rows, stratified, groups whole."""
-    splitter = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
-    _, held = next(splitter.split(np.zeros(len(labels)), labels, train["group"].to_numpy()))
-    return np.isin(np.arange(len(labels)), held)
+    folds = max(2, round(1 / fraction))
+    return stratified.assign_folds(labels, train["group"].to_numpy(), folds, seed) == 0
 
 
 def _check_fraction(fraction: float) -> None:

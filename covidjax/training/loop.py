@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from covidjax.training import sharding
+from covidjax.training import allocator, sharding
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
@@ -112,6 +112,7 @@ def fit(
     pending: _Pending | None = None
     ahead: dict[str, jax.Array] | None = None
     size = schedule.batch_size
+    compiled = False
 
     def pull() -> dict[str, jax.Array]:
         count = schedule.next_dispatch(step)
@@ -128,6 +129,9 @@ def fit(
             count = schedule.next_dispatch(step)
             run = step_fn if count == 1 else several_fn
             state, metrics = run(state, ahead or pull(), key)
+            if not compiled:
+                allocator.give_back()
+                compiled = True
             sent = _Pending(step + 1, count, metrics)
             step += count
             due = schedule.evaluates(step)
