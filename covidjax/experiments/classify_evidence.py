@@ -69,7 +69,10 @@ def gather(
         from covidjax.evaluation.audit_plots import write_audit_figure
 
         write_audit_figure(
-            folder / "figures" / "audit.png", found["audit"], phantom=phantom, title=title(config)
+            folder / "figures" / "audit.png",
+            found["audit"],
+            phantom=phantom,
+            title=f"{title(config)}: what needs no lung",
         )
     if config.saliency:
         tell("where the networks look: Grad-CAM, occlusion, weights drawn at random")

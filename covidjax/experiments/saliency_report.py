@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -89,7 +90,7 @@ def write(
     explained = TASKS[config.task].classes[1] if probabilities.shape[1] == 2 else "the called class"
     for name, found, title in (
         ("saliency", maps, f"Grad-CAM for {explained}"),
-        ("occlusion", covered, f"Where covering it speaks against {explained}"),
+        ("occlusion", covered, f"occlusion, what speaks for {explained}"),
     ):
         saliency_plots.write_examples(
             folder / "figures" / f"{name}.png",
@@ -173,9 +174,8 @@ def _occlusions(
     for row in rows.tolist():
         image = _images(tested, np.array([row]))[0]
         window, stride = (max(1, round(share * len(image))) for share in (WINDOW, STRIDE))
-        found[row] = saliency.occlusion(
-            odds, image, int(targets[row]), window=window, stride=stride
-        )
+        falls = saliency.occlusion(odds, image, int(targets[row]), window=window, stride=stride)
+        found[row] = cv2.blur(falls, (stride, stride))  # else lines run along the squares
     return found
 
 
