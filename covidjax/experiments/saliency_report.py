@@ -90,7 +90,7 @@ def write(
     explained = TASKS[config.task].classes[1] if probabilities.shape[1] == 2 else "the called class"
     for name, found, title in (
         ("saliency", maps, f"Grad-CAM for {explained}"),
-        ("occlusion", covered, f"occlusion, what speaks for {explained}"),
+        ("occlusion", covered, f"occlusion, what speaks for {explained} (bare: nothing)"),
     ):
         saliency_plots.write_examples(
             folder / "figures" / f"{name}.png",
@@ -175,7 +175,9 @@ def _occlusions(
         image = _images(tested, np.array([row]))[0]
         window, stride = (max(1, round(share * len(image))) for share in (WINDOW, STRIDE))
         falls = saliency.occlusion(odds, image, int(targets[row]), window=window, stride=stride)
-        found[row] = cv2.blur(falls, (stride, stride))  # else lines run along the squares
+        found[row] = np.asarray(
+            cv2.blur(falls, (stride, stride)), np.float32
+        )  # else lines run along the squares
     return found
 
 

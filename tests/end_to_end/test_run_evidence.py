@@ -18,7 +18,7 @@ from covidjax.experiments import trained
 from tfds_coronahack.phantom import write_archive
 
 SMALL = [
-    *("--config.phantom.images=240", "--config.phantom.size=64", "--config.data.size=64"),
+    *("--config.phantom.images=240", "--config.phantom.size=96", "--config.data.size=64"),
     *("--config.model.widths=(8,16)", "--config.model.convs=1", "--config.epochs=12"),
     *("--config.batch_size=16", "--config.bootstrap_samples=100", "--config.evaluations=3"),
 ]
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
 def films(folder: Path, seed: int, count: int, prefix: str) -> list[list[str]]:
     """Puts the first `count` phantom films of each class there; their rows of the CSV."""
-    write_archive(folder / "phantom.zip", images=240, size=64, seed=seed)
+    write_archive(folder / "phantom.zip", images=240, size=96, seed=seed)
     rows: list[list[str]] = []
     with zipfile.ZipFile(folder / "phantom.zip") as archive:
         for label, mark in (("Normal", "IM-"), ("Pneumonia", "person")):
