@@ -74,6 +74,11 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.mirror = True  # predict the mean over an image and its mirror
     config.bootstrap_samples = 2000  # of the 95 % intervals
 
+    # The evidence beside the figures; both are made from the checkpoints at the end of the run.
+    config.audit = True  # what is reached without lungs, and what the features tell of the source
+    config.saliency = True  # Grad-CAM and occlusion, and whether they lie in the thorax
+    config.external = ""  # a folder of other radiographs with a CSV: image,label[,group]
+
     config.data = ml_collections.ConfigDict()
     config.data.source = arg["data"]  # auto, coronahack, phantom
     config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default

@@ -63,6 +63,7 @@ def audit(
     features: Sequence[NDArray[np.float32]] | None = None,
     samples: int = 2000,
     seed: int = 0,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """What `results.json` holds under `audit`.
 
@@ -76,6 +77,7 @@ def audit(
       features: the features of each fold's network, float [m, d] for all rows of the table (those
         of rows that the folds do not use are not looked at); None leaves the source probes out.
       samples, seed: of the intervals, those of the run's own figures; the probes' seed too.
+      progress: told the name of each probe before it is fitted.
 
     Returns:
       `{PROBE: {"auroc": {"value", "ci95", "n"}, "what": text}, ..., "verdict": sentence}`: the
@@ -83,7 +85,9 @@ def audit(
       `source_probe.source_probes`).
     """
     scores = {RUN: np.concatenate(list(predictions))}
-    for name in PROBES:
+    tell = progress or (lambda _: None)
+    for name, probe in PROBES.items():
+        tell(probe.what)
         parts = probe_probabilities(name, images, table, labels, folds, len(classes), seed)
         scores[name] = np.concatenate(parts)
     rows = np.concatenate([fold.test for fold in folds])
@@ -98,6 +102,7 @@ def audit(
         ).items()
     }
     if features is not None:
+        tell("what the network's features tell of an image's source")
         found |= source_probes(features, table, labels, folds, classes, samples=samples, seed=seed)
     return {**found, "verdict": verdict(found)}
 
@@ -118,7 +123,7 @@ def probe_probabilities(
     """
     probe = PROBES[name]
     rows = np.unique(np.concatenate([part for fold in folds for part in (fold.train, fold.test)]))
-    used = table.iloc[rows] if name == FACTS else inputs.shrink(images[rows])
+    used = table.iloc[rows] if name == FACTS else inputs.shrink(images, rows)
     view = probe.view(used)
     found = []
     for fold in folds:

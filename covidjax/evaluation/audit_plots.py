@@ -1,5 +1,6 @@
 """AUROCs as dots with their intervals, one a line: of the audit, and of the ladder."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,10 @@ class Line(NamedTuple):
 
 
 def write_audit_figure(path: Path, found: Mapping[str, Any], *, phantom: bool, title: str) -> None:
-    """Draws what `audit.audit` returned: the run first, the probes by their AUROC, the sources."""
+    """Draws what `audit.audit` returned: the run first, the probes by their AUROC, the sources.
+
+    The verdict stands above them.
+    """
     kinds = {RUN: "network"} | {name: probe.lung for name, probe in PROBES.items()}
     entries = {name: entry for name, entry in found.items() if name != "verdict"}
     lines = [
@@ -36,17 +40,27 @@ def write_audit_figure(path: Path, found: Mapping[str, Any], *, phantom: bool, t
     ]
     order = ("network", "none", "coarse", "source")
     lines.sort(key=lambda line: (order.index(line.kind), -line.auroc["value"]))
-    write_dots(path, lines, band=0, phantom=phantom, title=title)
+    sentence = "\n".join(textwrap.wrap(found["verdict"], 85))
+    write_dots(path, lines, band=0, phantom=phantom, title=title, subtitle=sentence)
 
 
-def write_dots(path: Path, lines: Sequence[Line], *, band: int, phantom: bool, title: str) -> None:
+def write_dots(
+    path: Path,
+    lines: Sequence[Line],
+    *,
+    band: int,
+    phantom: bool,
+    title: str,
+    subtitle: str = "",
+) -> None:
     """Draws one dot with its 95 % interval a line, the first on top.
 
     A gray band runs through all lines at the interval of line number `band`; a struck line has its
     label struck through.
     """
-    figure = canvas.blank(8, 1.7 + 0.32 * len(lines))
+    figure = canvas.blank(8, 1.7 + 0.32 * len(lines) + 0.2 * len(subtitle.splitlines()))
     axes = figure.subplots()
+    axes.set_title(subtitle, fontsize=9)
     axes.axvline(0.5, color="0.4", linestyle=":", linewidth=1, label="chance")
     if lines[band].auroc["ci95"]:
         axes.axvspan(*lines[band].auroc["ci95"], color="0.88", linewidth=0, zorder=0)

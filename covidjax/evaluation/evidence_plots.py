@@ -124,31 +124,38 @@ def write_folds(
     phantom: bool,
     title: str,
 ) -> None:
-    """Each fold's figures as marks of their own, beside the pooled figure and the folds' mean."""
+    """Each fold's figures as marks of their own, beside the pooled figure and the folds' mean.
+
+    The folds stand one below the other, so that equal ones can be told apart.
+    """
     names = [name for name in DRAWN if name in across]
-    figure = canvas.blank(6, 0.5 * len(names) + 1.8)
+    heights = np.linspace(-0.36, 0.12, len(folds))
+    figure = canvas.blank(6, (0.4 + 0.11 * len(folds)) * len(names) + 1.8)
     axes = figure.subplots()
     rows = np.arange(len(names))
     for index, (fold, figures) in enumerate(folds.items()):
         axes.plot(
             [figures[name] for name in names],
-            rows - 0.15,
+            rows + heights[index],
             linestyle="",
-            color="0.45",
+            color="0.3",
             marker=f"${fold.removeprefix('fold')}$",
             markersize=6,
+            linewidth=0,
             label="each fold, by its number" if index == 0 else None,
         )
-    for key, style, height in (("pooled", "o", 0.15), ("mean", "|", -0.15)):
-        axes.plot(
-            [across[name][key] for name in names],
-            rows + height,
-            linestyle="",
-            color="black",
-            marker=style,
-            markersize=6 if key == "pooled" else 14,
-            label={"pooled": "all images pooled", "mean": "mean of the folds"}[key],
-        )
+    means = [across[name]["mean"] for name in names]
+    axes.vlines(
+        means, rows - 0.42, rows + 0.18, color="0.6", linewidth=1.2, label="mean of the folds"
+    )
+    axes.plot(
+        [across[name]["pooled"] for name in names],
+        rows + 0.32,
+        linestyle="",
+        color="black",
+        marker="o",
+        label="all images pooled",
+    )
     _rows(axes, names, "Value")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     canvas.save(figure, path, title, phantom)

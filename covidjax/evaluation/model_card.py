@@ -19,6 +19,7 @@ TASK_WORDS = {
     "cause": "normal, bacterial, viral or COVID-19",
 }
 SHOWN_PREVALENCES = (0.001, 0.01, 0.1, 0.5)
+SHOWN_LEFT = 5  # images left out of an external test
 NOT_FOR = (
     "Diagnosis, triage, screening or any other decision about a patient. It is no medical device.",
     "Films of another hospital, scanner or age group than those it was trained on: the children's "
@@ -52,6 +53,8 @@ def model_card(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         _data(results, config),
         _figures(results),
         _audit(results),
+        _saliency(results),
+        _external(results),
         _calibration(results),
         _operating(results),
         _limits(results),
@@ -165,6 +168,45 @@ def _audit(results: Mapping[str, Any]) -> str:
         if isinstance(probe, Mapping) and "auroc" in probe:
             what = probe.get("what", name.replace("_", " "))
             lines.append(f"| {what} | {shown(probe['auroc'])} |")
+    return "\n".join(lines)
+
+
+def _saliency(results: Mapping[str, Any]) -> str:
+    found = results.get("saliency")
+    if not found:
+        return ""
+    share, even = shown(found["share_outside_thorax"]), found["even_map"]
+    return "\n".join(
+        [
+            "## Where the network looks",
+            "",
+            f"Share of {found['method']} outside the thorax's ellipse: {share}; a map that is the "
+            f"same everywhere has {even:.3f}. Rank correlation of the maps with those of networks "
+            f"with random weights: {shown(found['randomisation'])}; near 1 they would show the "
+            "image and not what was learnt. Examples: `figures/saliency.png`, "
+            "`figures/occlusion.png`. A map inside the chest is no proof that the lung decides.",
+        ]
+    )
+
+
+def _external(results: Mapping[str, Any]) -> str:
+    found = results.get("external")
+    if not found:
+        return ""
+    counts = ", ".join(f"{count:,} {name}" for name, count in found["labels"].items())
+    cut = found["threshold"]
+    lines = [
+        "## External test",
+        "",
+        f"{found['images']:,} images of the folder `{found['folder']}` ({counts}), none of which "
+        "the run was trained with. Calibrated probabilities, the mean over the folds"
+        + ("." if cut is None else f", called from {cut:.3f} on: the run's own threshold."),
+    ]
+    if found["left_out"]:
+        lines += ["", f"Left out ({len(found['left_out']):,}), such as:", ""]
+        lines += [
+            f"- `{name}`: {reason}" for name, reason in list(found["left_out"].items())[:SHOWN_LEFT]
+        ]
     return "\n".join(lines)
 
 

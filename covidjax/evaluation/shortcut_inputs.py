@@ -24,12 +24,12 @@ THUMBNAIL = 8  # pixels a side
 BINS = 32
 
 
-def shrink(images: Pixels) -> Pixels:
-    """Images [n, s, s] averaged over area to at most 64 pixels a side."""
+def shrink(images: Pixels, rows: NDArray[np.int64]) -> Pixels:
+    """`images[rows]`, [n, s, s], averaged over area to at most 64 pixels a side, one at a time."""
     if images.shape[1] <= LARGEST:
-        return images
+        return images[rows]
     side = (LARGEST, LARGEST)
-    return np.stack([cv2.resize(image, side, interpolation=cv2.INTER_AREA) for image in images])
+    return np.stack([cv2.resize(images[row], side, interpolation=cv2.INTER_AREA) for row in rows])
 
 
 def border(images: Pixels) -> Features:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
-from covidjax.experiments import classify_check, classify_report, workdir
+from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
 from covidjax.training import loop, record, sharding, steps
 from covidjax.transfer import initial
@@ -30,6 +30,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     classify_check.check(config)
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
+    other = load_external(config) if config.external else None
     prepared = source.resolve(
         config.data.source,
         config.data.data_dir,
@@ -58,7 +59,13 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         shape = (config.data.size, config.data.size, 1)
         model = classify_check.create_model(config)
         print(initial.check(init, model, shape, networks, table, prepared), flush=True)
-    with workdir.claim(folder, config, prepared, manifest.digest(folds, table)) as finished:
+    if other is not None:
+        used = np.concatenate([part for fold in folds for part in (fold.train, fold.validation)])
+        other = external.without_known(other, prepared.path, table, used)
+        print(external.report(other), flush=True)
+    split = manifest.digest(folds, table)
+    others = external.digest(other) if other is not None else ""
+    with workdir.claim(folder, config, prepared, split, others) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return classify_report.read_results(folder)
@@ -80,7 +87,18 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             predictions = [
                 train_fold(config, data, fold, network, folder, log) for fold in data.folds
             ]
-        return classify_report.write(config, data, predictions, folder, time.time() - start)
+        return classify_report.write(config, data, predictions, network, folder, start, other)
+
+
+def load_external(config: ml_collections.ConfigDict) -> external.External:
+    """The folder of `config.external`, all of it read before anything else takes time."""
+    return external.load(
+        Path(config.external).expanduser(),
+        TASKS[config.task].classes,
+        size=config.data.size,
+        equalize=config.data.equalize,
+        resize=config.data.resize,
+    )
 
 
 def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:

@@ -1,6 +1,7 @@
 """The files that a classification run ends with: results, predictions and figures."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from covidjax.data.splits import PARTS, Fold
 from covidjax.data.table import TASKS
 from covidjax.evaluation import intervals, metrics, results
-from covidjax.experiments.classify_train import Data, Predictions
+from covidjax.evaluation.predictions import Predicted
+from covidjax.experiments import classify_evidence, external
+from covidjax.experiments.classify_train import Data, Network, Predictions
 
 PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
 
@@ -21,14 +24,21 @@ def write(
     config: ml_collections.ConfigDict,
     data: Data,
     predictions: Sequence[Predictions],
+    network: Network,
     folder: Path,
-    seconds: float,
+    start: float,
+    other: external.External | None = None,
 ) -> dict[str, Any]:
-    """Writes predictions, figures and, last, `results.json`; returns the latter's contents."""
+    """Writes predictions, figures, the model card and, last, `results.json`; returns its contents.
+
+    Args:
+      start: `time.time()` of the run's.
+      other: the images of `config.external`.
+    """
     tested = "test" if config.split == "official" else "out_of_fold"
     pooled = {
-        "validation": _pool(predictions, "validation"),
-        tested: _pool(predictions, "test"),
+        "validation": _pool(data, predictions, "validation"),
+        tested: _pool(data, predictions, "test"),
     }
     phantom = data.prepared.kind == "phantom"
     found: dict[str, Any] = {
@@ -37,7 +47,7 @@ def write(
         "data": data.prepared.kind,
         **({"warning": PHANTOM_WARNING} if phantom else {}),
         "seed": config.seed,
-        "seconds": round(seconds, 1),
+        "seconds": 0.0,
         "splits": {},
         "classes": list(TASKS[config.task].classes),
         "threshold": {
@@ -47,29 +57,30 @@ def write(
         "confusion_matrix": {},
     }
     for split, part in pooled.items():
-        _write_predictions(folder, split, part, data, config.task, phantom)
-        labels = data.labels[part["rows"]]
-        groups = data.table["group"].to_numpy()[part["rows"]]
+        _write_predictions(folder, split, part, found["classes"], phantom)
         found["splits"][split] = intervals.metrics_with_intervals(
-            labels,
-            part["probabilities"],
-            groups,
-            part["threshold"],
+            part.labels,
+            part.probabilities,
+            part.groups,
+            part.thresholds,
             samples=config.bootstrap_samples,
             seed=config.seed,
         )
-        matrix = metrics.confusion_matrix(labels, part["probabilities"], part["threshold"])
+        matrix = metrics.confusion_matrix(part.labels, part.probabilities, part.thresholds)
         found["confusion_matrix"][split] = matrix.tolist()
-    if len(predictions) > 1:
-        found["folds"] = {
-            prediction.fold.name: metrics.classification_metrics(
-                data.labels[prediction.fold.test], prediction.test, prediction.threshold
-            )
-            for prediction in predictions
-        }
-    _write_figures(config, data, pooled, found, folder)
+    found |= classify_evidence.gather(
+        config, data, predictions, pooled[tested], pooled["validation"], network, folder
+    )
+    if other is not None:
+        pooled[external.SPLIT] = _external(config, data, network, other, found, folder)
+    _write_figures(config, pooled, found, folder)
+    from covidjax.evaluation import model_card  # and with it scikit-learn's trees
+
+    found["seconds"] = round(time.time() - start, 1)
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model_card.write_model_card(folder / "model_card.md", found, about)
     results.write_results(folder / "results.json", found)
-    print(f"{summary(found)}\nPredictions and figures are in {folder}", flush=True)
+    print(f"{summary(found)}\nPredictions, figures and model_card.md are in {folder}", flush=True)
     return found
 
 
@@ -101,52 +112,88 @@ def summary(found: Mapping[str, Any]) -> str:
             value = "undefined" if figure["value"] is None else f"{figure['value']:.3f}"
             shown = f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
             lines.append(f"  {name:18} {value}{shown}")
+    if "audit" in found:
+        lines.append(f"Shortcut audit: {found['audit']['verdict']}")
     return "\n".join(lines)
 
 
-def _pool(predictions: Sequence[Predictions], part: str) -> dict[str, Any]:
-    """One entry an image over all folds: rows, fold, probabilities, threshold (or None)."""
-    rows = [getattr(prediction.fold, part) for prediction in predictions]
-    counts = [len(piece) for piece in rows]
+def _pool(data: Data, predictions: Sequence[Predictions], part: str) -> Predicted:
+    """One entry an image over all folds."""
+    parts = [getattr(prediction.fold, part) for prediction in predictions]
+    counts = [len(rows) for rows in parts]
     thresholds = [p.threshold for p in predictions if p.threshold is not None]
-    return {
-        "rows": np.concatenate(rows),
-        "fold": np.repeat([prediction.fold.number for prediction in predictions], counts),
-        "probabilities": np.concatenate([getattr(p, part) for p in predictions]),
-        "threshold": np.repeat(thresholds, counts) if thresholds else None,
-    }
+    rows = np.concatenate(parts)
+    return Predicted(
+        data.table["image"].to_numpy(str)[rows],
+        data.table["group"].to_numpy(str)[rows],
+        data.labels[rows].astype(np.int64),
+        np.concatenate([getattr(p, part) for p in predictions]),
+        np.repeat([prediction.fold.number for prediction in predictions], counts),
+        np.repeat(thresholds, counts) if thresholds else None,
+    )
+
+
+def _external(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    network: Network,
+    other: external.External,
+    found: dict[str, Any],
+    folder: Path,
+) -> Predicted:
+    """Evaluates the images of another hospital, adds their figures to `found`."""
+    temperatures = found["calibration"]["temperatures"]
+    cut = classify_evidence.calibrated_threshold(found["threshold"]["values"], temperatures)
+    probabilities = classify_evidence.calibrated(config, data, network, folder, temperatures)(
+        other.images
+    )
+    figures, facts = external.evaluate(
+        other,
+        probabilities,
+        cut,
+        found["classes"],
+        folder,
+        phantom=data.prepared.kind == "phantom",
+        samples=config.bootstrap_samples,
+        seed=config.seed,
+    )
+    found["splits"][external.SPLIT] = figures
+    found["confusion_matrix"][external.SPLIT] = facts.pop("confusion_matrix")
+    found["external"] = facts
+    count = len(other.names)
+    cuts = None if cut is None else np.full(count, cut)
+    folds = np.full(count, -1)
+    return Predicted(other.names, other.groups, other.labels, probabilities, folds, cuts)
 
 
 def _write_predictions(
-    folder: Path, split: str, part: Mapping[str, NDArray], data: Data, task: str, phantom: bool
+    folder: Path, split: str, part: Predicted, classes: Sequence[str], phantom: bool
 ) -> None:
-    rows = part["rows"]
     results.write_predictions(
         folder / f"predictions_{split}.csv",
-        list(data.table["image"].iloc[rows]),
-        list(data.table["group"].iloc[rows]),
-        data.labels[rows],
-        part["fold"],
-        part["probabilities"],
-        TASKS[task].classes,
+        list(part.names),
+        list(part.groups),
+        part.labels,
+        part.folds,
+        part.probabilities,
+        classes,
         phantom=phantom,
     )
 
 
 def _write_figures(
     config: ml_collections.ConfigDict,
-    data: Data,
-    pooled: Mapping[str, Mapping[str, NDArray]],
+    pooled: Mapping[str, Predicted],
     found: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    figures, classes = folder / "figures", TASKS[config.task].classes
-    shared: dict[str, Any] = {
-        "phantom": data.prepared.kind == "phantom",
-        "title": f"{config.model.name}, {config.task}, seed {config.seed}",
-    }
-    from covidjax.evaluation import plots  # matplotlib, which no training waits for
+    from covidjax.evaluation import evidence_plots, plots  # matplotlib: no training waits for it
 
+    figures, classes = folder / "figures", found["classes"]
+    shared: dict[str, Any] = {
+        "phantom": found["data"] == "phantom",
+        "title": classify_evidence.title(config),
+    }
     curves: dict[str, dict[str, plots.Scored]] = {}
     for split, part in pooled.items():
         prefix = split.replace("_", " ")
@@ -160,11 +207,7 @@ def _write_figures(
         # Two classes have one curve a split, so all splits fit on one figure.
         curves.setdefault("" if len(classes) == 2 else f"_{split}", {}).update(
             plots.one_against_rest(
-                data.labels[part["rows"]],
-                part["probabilities"],
-                data.table["group"].to_numpy()[part["rows"]],
-                classes,
-                f"{prefix}: ",
+                part.labels, part.probabilities, part.groups, classes, f"{prefix}: "
             )
         )
     for suffix, drawn in curves.items():
@@ -178,3 +221,4 @@ def _write_figures(
         plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)
         plots.write_calibration(figures / f"calibration{suffix}.png", drawn, **shared)
     plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)
+    evidence_plots.write_evidence_figures(figures, found, **shared)

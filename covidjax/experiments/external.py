@@ -7,7 +7,7 @@ class of the task) and perhaps `group` (patient or examination; without it every
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,13 @@ def without_known(
     )
 
 
+def digest(external: External) -> str:
+    """A hash of what is evaluated: files, labels and groups, wherever the folder lies."""
+    rows = zip(external.names, external.groups, external.labels, external.sha256, strict=True)
+    text = "\n".join(",".join(map(repr, map(str, row))) for row in rows)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def report(external: External) -> str:
     """What to print before the training: how many images, and which are left out why."""
     lines = [f"external: {len(external.names)} images of {external.folder}"]
@@ -151,7 +158,7 @@ def report(external: External) -> str:
 
 def evaluate(
     external: External,
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
+    probabilities: NDArray[np.float64],
     threshold: float | None,
     classes: Sequence[str],
     folder: Path,
@@ -164,10 +171,10 @@ def evaluate(
 
     Args:
       external: what is left after `without_known`.
-      predict: uint8 [n, size, size] -> probabilities [n, classes] on the threshold's scale, the
-        mean over the run's networks.
-      threshold: on class 1's probability, the run's own (mean over its folds); None for more than
-        two classes.
+      probabilities: [n, classes], those that `covidjax.predict` gives: calibrated, the mean over
+        the run's networks.
+      threshold: on class 1's calibrated probability, the run's own (mean over its folds); None for
+        more than two classes.
       classes: names.
       folder: the run's workdir.
       phantom: the run is synthetic.
@@ -176,10 +183,9 @@ def evaluate(
     Returns:
       What belongs under `splits` as `external` (figures with intervals; those that need two
       classes are undefined where the folder has one), and what belongs in `results.json` as
-      `external`: {"folder", "images", "labels": {class: images}, "confusion_matrix", "left_out":
-      {image: reason}}.
+      `external`: {"folder", "images", "labels": {class: images}, "threshold", "confusion_matrix",
+      "left_out": {image: reason}}.
     """
-    probabilities = predict(external.images)
     results.write_predictions(
         folder / f"predictions_{SPLIT}.csv",
         list(external.names),
@@ -199,6 +205,7 @@ def evaluate(
         "folder": external.folder.name,
         "images": len(external.names),
         "labels": dict(zip(classes, counts, strict=True)),
+        "threshold": threshold,
         "confusion_matrix": matrix.tolist(),
         "left_out": external.left_out,
     }

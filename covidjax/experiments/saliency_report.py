@@ -1,42 +1,51 @@
-"""Where the networks of a run look on the images they were tested on: figures and one picture."""
+"""Where the networks of a run look on the images they were tested on: figures and two pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data.table import TASKS
-from covidjax.evaluation import saliency, saliency_plots
+from covidjax.evaluation import saliency
 from covidjax.evaluation.intervals import group_codes, percentiles
 from covidjax.evaluation.metrics import call_classes
-from covidjax.experiments import classify_check
+from covidjax.experiments import classify_check, objective
 
 IMAGES = 256  # whose maps are measured, drawn at random of those tested
 EXAMPLES = 3  # of each kind, on the sheet
 CHUNK = 32  # images a call, of one shape so that it is compiled once
 CHECKED = 32  # images of the randomisation check
+WINDOW, STRIDE = 1 / 4, 1 / 8  # of a side: the square that covers, and its steps
+FLOOR = 1e-6  # of a probability, before its log-odds
+
+Networks = Callable[[int], Sequence[Any]]
+Maps = dict[int, NDArray[np.float32]]  # row of `tested` -> [size, size]
 
 
 def write(
     config: ml_collections.ConfigDict,
     tested: Mapping[str, Any],
-    networks: Sequence[Sequence[Any]],
+    networks: Networks,
     folder: Path,
     *,
     phantom: bool,
 ) -> dict[str, Any]:
-    """Writes `figures/saliency.png`; returns what `results.json` holds under `saliency`.
+    """Writes `figures/saliency.png` and `figures/occlusion.png`; returns what `results.json` holds
+    under `saliency`.
 
     Args:
       config: of the run.
-      tested: one entry an image, each tested once: `images` uint8 [n, size, size], `names`,
-        `labels` int, `groups`, `probabilities` [n, k], `threshold` [n] or None, and `network`, the
-        position in `networks` of those that tested it.
-      networks: of each fold, the `params` and `batch_stats` of its members.
+      tested: `images` uint8 [m, size, size], and one entry a tested image, each tested once:
+        `rows` of the images, `names`, `labels` int, `groups`, `probabilities` [n, k], `threshold`
+        [n] or None, and `network`, the position of those that tested it.
+      networks: position -> the `params` and `batch_stats` of those members, read anew at each
+        call, so that those of one fold are in memory at a time.
       folder: the workdir.
       phantom: the images are synthetic.
 
@@ -48,18 +57,51 @@ def write(
       - `randomisation`: mean rank correlation with the maps of networks with random weights,
         {"value", "ci95", "n"}; near 1, the maps show the image and not what was learnt.
     """
+    from covidjax.evaluation import saliency_plots  # matplotlib, which no training waits for
+
     labels, probabilities = np.asarray(tested["labels"]), np.asarray(tested["probabilities"])
     calls = call_classes(probabilities, tested["threshold"])
     targets = calls if probabilities.shape[1] > 2 else np.ones_like(calls)
     telling = saliency_plots.telling_rows(labels, probabilities, tested["threshold"], EXAMPLES)
+    shown = np.unique(np.concatenate(list(telling.values())))
     drawn = np.random.default_rng(config.seed).permutation(len(labels))[:IMAGES]
-    wanted = np.unique(np.concatenate([drawn, *telling.values()]))
-    maps = dict(zip(wanted.tolist(), _maps(config, tested, networks, wanted, targets), strict=True))
+    alike = np.array([])
+    maps: Maps = {}
+    covered: Maps = {}
+    makers = _explain(config), _occlude(config)
+    for number in np.unique(tested["network"]).tolist():
+        members = networks(number)
+        own = np.flatnonzero(np.asarray(tested["network"]) == number)
+        wanted = np.intersect1d(own, np.concatenate([drawn, shown]))
+        maps |= _gradcams(makers[0], members, tested, wanted, targets)
+        covered |= _occlusions(makers[1], members, tested, np.intersect1d(own, shown), targets)
+        if not len(alike):  # of the first fold's first network
+            checked = drawn[:CHECKED]
+            alike = saliency.randomisation_check(
+                classify_check.create_model(config),
+                members[0],
+                _images(tested, checked),
+                targets[checked],
+                seed=config.seed,
+            )
     inside = saliency.thorax_ellipse(config.data.size)
     outside = saliency.share_outside(np.stack([maps[row] for row in drawn.tolist()]), inside)
-    alike = _randomisation(config, tested, networks, drawn, targets)
     groups = np.asarray(tested["groups"])
-    _write_sheet(config, tested, telling, maps, targets, folder, phantom)
+    explained = TASKS[config.task].classes[1] if probabilities.shape[1] == 2 else "the called class"
+    for name, found, title in (
+        ("saliency", maps, f"Grad-CAM for {explained}"),
+        ("occlusion", covered, f"occlusion, what speaks for {explained} (bare: nothing)"),
+    ):
+        saliency_plots.write_examples(
+            folder / "figures" / f"{name}.png",
+            {
+                kind: [_example(config, tested, row, targets, found) for row in rows.tolist()]
+                for kind, rows in telling.items()
+            },
+            title=f"{config.model.name}, {config.task}, seed {config.seed}: {title}\n"
+            "lines at 50 and 80 % of each map's own maximum; dotted: what counts as thorax",
+            phantom=phantom,
+        )
     return {
         "method": "Grad-CAM",
         "share_outside_thorax": _mean(outside, groups[drawn], config),
@@ -68,48 +110,75 @@ def write(
     }
 
 
-def _maps(
-    config: ml_collections.ConfigDict,
+def _images(tested: Mapping[str, Any], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.asarray(tested["images"][np.asarray(tested["rows"])[rows]])
+
+
+def _explain(config: ml_collections.ConfigDict) -> saliency.Explain:
+    return saliency.compile_gradcam(classify_check.create_model(config), mirror=config.mirror)
+
+
+def _gradcams(
+    explain: saliency.Explain,
+    members: Sequence[Any],
     tested: Mapping[str, Any],
-    networks: Sequence[Sequence[Any]],
     rows: NDArray[np.int64],
     targets: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """[len(rows), size, size], each the mean of the scaled maps of the networks that tested it."""
-    explain = saliency.compile_gradcam(classify_check.create_model(config), mirror=config.mirror)
-    owner = np.asarray(tested["network"])[rows]
-    size = config.data.size
-    found = np.zeros((len(rows), size, size), np.float32)
-    for number, members in enumerate(networks):
-        places = np.flatnonzero(owner == number)
-        for start in range(0, len(places), CHUNK):
-            part = places[start : start + CHUNK]
-            padded = np.resize(part, CHUNK)
-            images = jnp.asarray(np.asarray(tested["images"][rows[padded]])[..., None])
-            for variables in members:
-                maps = np.asarray(explain(variables, images, jnp.asarray(targets[rows[padded]])))
-                peaks = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-                scaled = saliency.enlarge(maps / peaks, size)[: len(part)]
-                found[part] += scaled / len(members)
+) -> Maps:
+    """Each the mean of the scaled maps of the networks that tested the image."""
+    found: Maps = {}
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        padded = np.resize(part, CHUNK)
+        pixels = _images(tested, padded)
+        scaled = []
+        for variables in members:
+            maps = np.asarray(
+                explain(variables, jnp.asarray(pixels[..., None]), jnp.asarray(targets[padded]))
+            )
+            peaks = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
+            scaled.append(saliency.enlarge(maps / peaks, pixels.shape[1]))
+        mean = np.stack(scaled).mean(axis=0)
+        found |= {row: mean[place] for place, row in enumerate(part.tolist())}
     return found
 
 
-def _randomisation(
-    config: ml_collections.ConfigDict,
+def _occlude(config: ml_collections.ConfigDict) -> Callable[..., Any]:
+    """(params, batch_stats, images) -> probabilities, on one device."""
+    return jax.jit(objective.make_predict(classify_check.create_model(config), config.mirror))
+
+
+def _occlusions(
+    predict: Callable[..., Any],
+    members: Sequence[Any],
     tested: Mapping[str, Any],
-    networks: Sequence[Sequence[Any]],
     rows: NDArray[np.int64],
     targets: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Of the first fold's first network, on the first of these images."""
-    model, chosen = classify_check.create_model(config), rows[:CHECKED]
-    return saliency.randomisation_check(
-        model,
-        networks[0][0],
-        np.asarray(tested["images"][chosen]),
-        targets[chosen],
-        seed=config.seed,
-    )
+) -> Maps:
+    """What the log-odds of the class lose where a square is covered, the members averaged.
+
+    Log-odds, as in Grad-CAM: of a probability near 0 or 1 hardly anything is seen to change.
+    """
+
+    def odds(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        found = []
+        for start in range(0, len(images), CHUNK):
+            part = images[start : start + CHUNK]
+            padded = jnp.asarray(np.resize(part, (CHUNK, *part.shape[1:]))[..., None])
+            each = [predict(v["params"], v["batch_stats"], padded) for v in members]
+            found.append(np.array(each, np.float64).mean(axis=0)[: len(part)])
+        p = np.clip(np.concatenate(found), FLOOR, 1 - FLOOR)
+        return np.log(p) - np.log1p(-p)
+
+    found: Maps = {}
+    for row in rows.tolist():
+        image = _images(tested, np.array([row]))[0]
+        window, stride = (max(1, round(share * len(image))) for share in (WINDOW, STRIDE))
+        falls = saliency.occlusion(odds, image, int(targets[row]), window=window, stride=stride)
+        found[row] = np.asarray(
+            cv2.blur(falls, (stride, stride)), np.float32
+        )  # else lines run along the squares
+    return found
 
 
 def _mean(
@@ -130,30 +199,18 @@ def _mean(
     return {"value": float(values.mean()), "ci95": interval, "n": len(values)}
 
 
-def _write_sheet(
+def _example(
     config: ml_collections.ConfigDict,
     tested: Mapping[str, Any],
-    telling: Mapping[str, NDArray[np.int64]],
-    maps: Mapping[int, NDArray[np.float32]],
+    row: int,
     targets: NDArray[np.int64],
-    folder: Path,
-    phantom: bool,
-) -> None:
-    classes = TASKS[config.task].classes
+    maps: Maps,
+) -> Any:
+    from covidjax.evaluation import saliency_plots
 
-    def example(row: int) -> saliency_plots.Example:
-        shown = int(targets[row])
-        caption = (
-            f"{str(tested['names'][row])[:34]}\nlabelled {classes[tested['labels'][row]]}, "
-            f"p({classes[shown]})={tested['probabilities'][row][shown]:.2f}"
-        )
-        return saliency_plots.Example(tested["images"][row], maps[row], caption)
-
-    explained = classes[1] if len(classes) == 2 else "the called class"
-    saliency_plots.write_examples(
-        folder / "figures" / "saliency.png",
-        {name: [example(row) for row in rows.tolist()] for name, rows in telling.items()},
-        title=f"{config.model.name}, {config.task}, seed {config.seed}: Grad-CAM for {explained}, "
-        "lines at 50 and 80 %\nof each map's own maximum; dotted: what counts as thorax",
-        phantom=phantom,
+    classes, shown = TASKS[config.task].classes, int(targets[row])
+    caption = (
+        f"{str(tested['names'][row])[:34]}\nlabelled {classes[tested['labels'][row]]}, "
+        f"p({classes[shown]})={tested['probabilities'][row][shown]:.2f}"
     )
+    return saliency_plots.Example(_images(tested, np.array([row]))[0], maps[row], caption)

@@ -23,7 +23,7 @@ PACKAGES = [
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet"]
+FREE_FIELDS += ["log_every", "quiet", "external"]
 
 
 class WorkdirError(ValueError):
@@ -32,7 +32,11 @@ class WorkdirError(ValueError):
 
 @contextmanager
 def claim(
-    workdir: Path, config: ml_collections.ConfigDict, prepared: source.Prepared, split: str
+    workdir: Path,
+    config: ml_collections.ConfigDict,
+    prepared: source.Prepared,
+    split: str,
+    external: str = "",
 ) -> Iterator[bool]:
     """Makes the folder this run's, and holds it while the block runs.
 
@@ -43,6 +47,7 @@ def claim(
       config: resolved.
       prepared: the data.
       split: hash of who is trained on and who is tested.
+      external: hash of the images of `config.external`, "" without.
 
     Raises:
       WorkdirError: the folder holds something else, a run with another config, or a run that is
@@ -61,7 +66,7 @@ def claim(
         raise WorkdirError(
             f"--workdir={workdir} holds files but no run (no config.json); choose another folder"
         )
-    described = describe(config, prepared, split)
+    described = describe(config, prepared, split, external)
     with locking.try_exclusive(workdir / ".lock") as held:
         if not held:
             raise WorkdirError(f"another process is running in --workdir={workdir}")
@@ -73,7 +78,7 @@ def claim(
 
 
 def describe(
-    config: ml_collections.ConfigDict, prepared: source.Prepared, split: str
+    config: ml_collections.ConfigDict, prepared: source.Prepared, split: str, external: str = ""
 ) -> dict[str, Any]:
     """The contents of `config.json`."""
     return {
@@ -83,6 +88,7 @@ def describe(
             "fingerprint": prepared.fingerprint,
             "archive": prepared.report["archive"],
             "split": split,
+            "external": external,
         },
         "versions": {"python": platform.python_version(), **_versions()},
         "git_revision": _git_revision(),
@@ -95,8 +101,8 @@ def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
     """Raises WorkdirError where the saved run would give other figures."""
     before, after = flatten(saved["config"]), flatten(now["config"])
     for one, other in ((before, saved), (after, now)):
-        for fact in ("fingerprint", "split"):
-            one[f"the data's {fact}"] = str(other["data"].get(fact))[:16]
+        for fact in ("fingerprint", "split", "external"):
+            one[f"the data's {fact}"] = str(other["data"].get(fact) or "none")[:16]
     changed = [
         f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())

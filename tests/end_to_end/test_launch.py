@@ -106,7 +106,8 @@ def test_a_run_leaves_every_file_of_the_contract(run: Run) -> None:
     tested = set(found["splits"]) - {"validation"}
     assert tested == ({"test"} if found["task"] != "covid" else {"out_of_fold"})
     files = {"config.json", "metrics.jsonl", "results.json", "split.csv"}
-    files |= {"predictions_validation.csv", f"predictions_{tested.pop()}.csv"}
+    files |= {"predictions_validation.csv", f"predictions_{tested.pop()}.csv", "model_card.md"}
+    assert {"calibration", "audit", "saliency"} <= found.keys() and found["audit"]["verdict"]
     assert files <= {path.name for path in run.folder.iterdir()}
     assert not list(run.folder.rglob("*.tmp"))
     saved = {path.name for path in (run.folder / "checkpoints").rglob("*") if path.is_dir()}
@@ -159,7 +160,8 @@ def test_figures_are_pictures(run: Run) -> None:
     # More than two classes have one figure a split: their curves do not fit on one.
     suffixes = ["_validation", "_test"] if task == "cause" else [""]
     wanted = {f"{name}{end}" for name in ("roc", "precision_recall") for end in suffixes}
-    wanted |= {"training", "confusion_validation"}
+    wanted |= {"training", "confusion_validation", "audit", "saliency", "occlusion"}
+    wanted |= {"reliability"}
     assert wanted <= names
     for path in (run.folder / "figures").iterdir():
         assert path.suffix == ".png"

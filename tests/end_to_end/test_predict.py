@@ -282,6 +282,7 @@ def test_the_saliency_of_a_run_is_measured_and_shown(runs, pixels, tmp_path):
     own = pd.read_csv(run.folder / "predictions_test.csv")
     tested = {
         "images": np.stack([pixels[name] for name in own["image"]]),
+        "rows": np.arange(len(own)),
         "names": own["image"].to_numpy(),
         "labels": np.array([run.classes.index(label) for label in own["label"]]),
         "groups": own["group"].to_numpy(),
@@ -289,8 +290,8 @@ def test_the_saliency_of_a_run_is_measured_and_shown(runs, pixels, tmp_path):
         "threshold": np.full(len(own), run.threshold),
         "network": np.zeros(len(own), int),
     }
-    networks = [list(run.networks.values())]
-    found = saliency_report.write(run.config, tested, networks, tmp_path, phantom=True)
+    networks = list(run.networks.values())
+    found = saliency_report.write(run.config, tested, lambda _: networks, tmp_path, phantom=True)
     assert 0.2 < found["even_map"] < 0.35
     share, alike = found["share_outside_thorax"], found["randomisation"]
     assert 0 <= share["ci95"][0] <= share["value"] <= share["ci95"][1] <= 1

@@ -126,3 +126,36 @@ def test_undefined_figures_and_phantoms_are_said_to_be():
     assert "**PHANTOM: synthetic images**" in card
     assert "| auroc | undefined | undefined |" in card
     assert "Anything: it was trained on synthetic images" in card and "Lateral" not in card
+
+
+def test_saliency_and_an_external_test_have_their_sections():
+    figure = {"value": 0.311, "ci95": [0.3, 0.32], "n": 50}
+    saliency = {
+        "method": "Grad-CAM",
+        "share_outside_thorax": figure,
+        "even_map": 0.271,
+        "randomisation": {"value": None, "ci95": None, "n": 0},
+    }
+    external = {
+        "folder": "elsewhere",
+        "images": 1200,
+        "labels": {"Normal": 700, "Pneumonia": 500},
+        "threshold": 0.4321,
+        "left_out": {f"{n}.png": "is known" for n in range(7)},
+    }
+    results = found(saliency=saliency, external=external)
+    results["splits"]["external"] = {"auroc": {"value": 0.123, "ci95": None, "n": 1200}}
+    card = model_card(results, CONFIG)
+    for words in (
+        "outside the thorax's ellipse: 0.311 [0.300, 0.320]",
+        "random weights: undefined",
+        "1,200 images of the folder `elsewhere` (700 Normal, 500 Pneumonia)",
+        "called from 0.432 on",
+        "Left out (7), such as:",
+        "| figure | validation | out_of_fold | external |",
+        "| 0.123 |",
+    ):
+        assert words in card, words
+    assert "- `4.png`: is known" in card and "5.png" not in card
+    results = found(3, external=external | {"threshold": None, "left_out": {}})
+    assert "called from" not in model_card(results, CONFIG)

@@ -149,14 +149,10 @@ def test_a_folder_of_training_images_alone_is_refused(folder, prepared):
 
 def test_the_figures_are_those_of_the_predictions(folder, tmp_path):
     found = load(folder)
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        assert images is found.images
-        score = np.array([0.1, 0.9, 0.3, 0.35, 0.5, 0.2])
-        return np.stack([1 - score, score], axis=1)
-
+    score = np.array([0.1, 0.9, 0.3, 0.35, 0.5, 0.2])
+    p = np.stack([1 - score, score], axis=1)
     figures, facts = external.evaluate(
-        found, predict, 0.32, CLASSES, tmp_path / "run", phantom=True, samples=100
+        found, p, 0.32, CLASSES, tmp_path / "run", phantom=True, samples=100
     )
     assert figures["auroc"]["value"] == pytest.approx(6 / 9)
     assert figures["accuracy"] == {
@@ -166,7 +162,7 @@ def test_the_figures_are_those_of_the_predictions(folder, tmp_path):
     }
     assert figures["accuracy"]["ci95"][0] < 4 / 6
     assert facts["confusion_matrix"] == [[2, 1], [1, 2]]
-    assert facts["labels"] == {"Normal": 3, "Pneumonia": 3}
+    assert facts["labels"] == {"Normal": 3, "Pneumonia": 3} and facts["threshold"] == 0.32
     written = pd.read_csv(tmp_path / "run" / "predictions_external.csv")
     assert list(written.columns) == [
         *("image", "group", "label", "fold", "p_Normal", "p_Pneumonia", "data")
@@ -179,6 +175,16 @@ def test_a_folder_of_one_class_has_the_figures_that_it_can_have(folder, tmp_path
     found = load(folder)
     one = dataclasses.replace(found, labels=np.ones(6, np.int64))
     p = np.tile([0.4, 0.6], (6, 1))
-    figures, _ = external.evaluate(one, lambda _: p, 0.5, CLASSES, tmp_path, phantom=False)
+    figures, _ = external.evaluate(one, p, 0.5, CLASSES, tmp_path, phantom=False)
     assert figures["accuracy"]["value"] == 1
     assert np.isnan(figures["auroc"]["value"])
+
+
+def test_the_digest_is_of_contents_and_not_of_the_place(folder, tmp_path):
+    before = external.digest(load(folder))
+    assert before == external.digest(load(folder.rename(tmp_path / "moved")))
+    moved = tmp_path / "moved"
+    Image.fromarray(picture(9)).save(moved / "images" / "0.png")
+    after = external.digest(load(moved))
+    write_csv(moved, [f"images/{n}.png,{CLASSES[0]},g{n // 2}" for n in range(6)])
+    assert len({before, after, external.digest(load(moved))}) == 3

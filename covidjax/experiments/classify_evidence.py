@@ -1,0 +1,204 @@
+"""The evidence beside a classifier's figures, made at the end of a run from its checkpoints.
+
+Weights are read anew, one fold at a time: a run that was killed here makes the same figures when it
+is started again, and no more than one fold's networks are in memory.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from numpy.typing import NDArray
+
+from covidjax.data.augment import normalize, to_float
+from covidjax.data.table import TASKS
+from covidjax.evaluation.calibration import scale
+from covidjax.evaluation.predictions import Predicted
+from covidjax.experiments.classify_train import Data, Network, Predictions, member_name
+from covidjax.training import checkpoint, prediction, sharding, steps
+from covidjax.transfer import strategies
+
+Variables = Any
+Tell = Callable[[str], None]
+
+
+def gather(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    predictions: Sequence[Predictions],
+    tested: Predicted,
+    validation: Predicted,
+    network: Network,
+    folder: Path,
+) -> dict[str, Any]:
+    """Keys for `results.json`: those of `evidence.evidence`, `audit` and `saliency`.
+
+    Writes the figures of the latter two into `figures`; `evidence_plots` draws the others.
+
+    Args:
+      tested: the pooled predictions of the folds' test images, in the order of the folds.
+      validation: those of the validation images.
+    """
+    from covidjax.evaluation import audit, evidence  # scikit-learn's trees
+
+    tell = teller(config.quiet)
+    shared = {"samples": config.bootstrap_samples, "seed": config.seed}
+    names = data.table["image"].to_numpy(str)
+    training = {p.fold.number: names[p.fold.train].tolist() for p in predictions}
+    tell("calibration, operating points, decision curve, grouping")
+    found = evidence.evidence(tested, validation, training, **shared)
+    phantom = data.prepared.kind == "phantom"
+    if config.audit:
+        tell("features of each fold's network")
+        found["audit"] = audit.audit(
+            data.images,
+            data.table,
+            data.labels,
+            data.folds,
+            [p.test for p in predictions],
+            classes=TASKS[config.task].classes,
+            features=features(config, data, network, folder),
+            progress=lambda what: tell(f"shortcut audit: {what}"),
+            **shared,
+        )
+        from covidjax.evaluation.audit_plots import write_audit_figure
+
+        write_audit_figure(
+            folder / "figures" / "audit.png",
+            found["audit"],
+            phantom=phantom,
+            title=f"{title(config)}: what needs no lung",
+        )
+    if config.saliency:
+        tell("where the networks look: Grad-CAM, occlusion, weights drawn at random")
+        from covidjax.experiments import saliency_report
+
+        counts = [len(p.fold.test) for p in predictions]
+        entries = {
+            "images": data.images,
+            "rows": np.concatenate([p.fold.test for p in predictions]),
+            "names": tested.names,
+            "labels": tested.labels,
+            "groups": tested.groups,
+            "probabilities": tested.probabilities,
+            "threshold": tested.thresholds,
+            "network": np.repeat(np.arange(len(predictions)), counts),
+        }
+        device = jax.local_devices()[0]
+
+        def members(number: int) -> list[Variables]:
+            fold = predictions[number].fold
+            found = [read(config, folder, fold, member) for member in range(config.members)]
+            return jax.device_put(found, device)
+
+        found["saliency"] = saliency_report.write(config, entries, members, folder, phantom=phantom)
+    return found
+
+
+def features(
+    config: ml_collections.ConfigDict, data: Data, network: Network, folder: Path
+) -> list[NDArray[np.float32]]:
+    """What the classifier of each fold's first network sees: [m, d], 0 where a row is not used."""
+
+    def seen(params: Any, batch_stats: Any, pixels: jax.Array) -> jax.Array:
+        return strategies.features(network.model, params, batch_stats, normalize(to_float(pixels)))
+
+    compiled = steps.compile_predict(network.mesh, seen)
+    found = []
+    for fold in data.folds:
+        rows = np.unique(np.concatenate([fold.train, fold.validation, fold.test]))
+        part = _each(compiled, read(config, folder, fold, 0), data.images, rows, config, network)
+        whole = np.zeros((len(data.images), part.shape[1]), np.float32)
+        whole[rows] = part
+        found.append(whole)
+    return found
+
+
+def calibrated(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    network: Network,
+    folder: Path,
+    temperatures: Sequence[float],
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """uint8 [n, size, size] -> probabilities [n, classes], as `covidjax.predict` gives them.
+
+    Members are averaged within their fold, the fold's temperature is applied, folds are averaged.
+    """
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        rows = np.arange(len(images))
+        folds = []
+        for fold, temperature in zip(data.folds, temperatures, strict=True):
+            outputs = [
+                _each(
+                    network.predict,
+                    read(config, folder, fold, member),
+                    images,
+                    rows,
+                    config,
+                    network,
+                )
+                for member in range(config.members)
+            ]
+            folds.append(scale(np.mean(outputs, axis=0, dtype=np.float64), temperature))
+        return np.mean(folds, axis=0)
+
+    return predict
+
+
+def calibrated_threshold(
+    thresholds: Sequence[float | None], temperatures: Sequence[float]
+) -> float | None:
+    """On the scale of `calibrated`: the mean over the folds; None for more than two classes."""
+    found = [
+        scale([[1 - cut, cut]], temperature)[0, 1]
+        for cut, temperature in zip(thresholds, temperatures, strict=True)
+        if cut is not None
+    ]
+    return float(np.mean(found)) if found else None
+
+
+def read(config: ml_collections.ConfigDict, folder: Path, fold: Any, member: int) -> Variables:
+    """`params` and `batch_stats` that were evaluated, from the checkpoint."""
+    name = member_name(config, fold, member)
+    return checkpoint.read_evaluated(folder / "checkpoints" / name, config.select)
+
+
+def title(config: ml_collections.ConfigDict) -> str:
+    """Of every figure."""
+    return f"{config.model.name}, {config.task}, seed {config.seed}"
+
+
+def teller(quiet: bool) -> Tell:
+    """Says on stderr what is being done, with the seconds since the first line."""
+    start = time.monotonic()
+
+    def tell(what: str) -> None:
+        if not quiet:
+            print(f"Evidence, {time.monotonic() - start:4.0f} s: {what}", file=sys.stderr)
+
+    return tell
+
+
+def _each(
+    compiled: steps.PredictFn,
+    variables: Variables,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    config: ml_collections.ConfigDict,
+    network: Network,
+) -> NDArray[Any]:
+    return prediction.predict_rows(
+        compiled,
+        jax.device_put(variables, sharding.replicated(network.mesh)),
+        images,
+        rows,
+        batch_size=config.batch_size,
+        mesh=network.mesh,
+    )
