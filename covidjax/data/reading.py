@@ -68,6 +68,8 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
         right one; a DICOM file that says that it is no frontal radiograph, or is compressed in a
         way that needs another package.
     """
+    if path.exists() and not path.is_file():  # a pipe, say, would never end
+        raise ReadingError("is no file")
     try:
         data = path.read_bytes()
     except OSError as error:

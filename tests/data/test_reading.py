@@ -1,6 +1,7 @@
 """What is read comes out right, and what is no radiograph is refused in one line."""
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -116,6 +117,12 @@ def test_what_is_no_radiograph_is_refused_in_one_line(tmp_path, gray, kind):
     with pytest.raises(ReadingError, match=REASONS[kind]) as caught:
         read_image(refused(tmp_path, gray, kind))
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ReadingError, match="is no file"):
+        read_image(tmp_path / "pipe")
 
 
 def test_a_small_copy_of_a_large_jpeg_is_judged_by_its_full_size(tmp_path):
