@@ -1,30 +1,35 @@
-"""Predicts images with a finished run: `python -m covidjax.predict --run=WORKDIR PATH...`
+"""Predicts radiographs with a finished run: `python -m covidjax.predict --run=WORKDIR PATH...`
 
 PATH is an image (JPEG, PNG, TIFF, DICOM) or a folder, whose files are all tried. Prints a table and
 writes the same as CSV. The probability is the mean over all networks of the run, calibrated where
-the run is; it means no more than the run's shortcut audit, whose verdict stands beside it.
+the run is; it means no more than the run's shortcut audit, whose verdict stands beside it. What is
+seen to be no frontal chest radiograph is refused: colour photographs, far from square images, DICOM
+files of other modalities and views. A lateral film without a DICOM header is seen only sometimes.
 
     python -m covidjax.predict --run=runs/cnn xray.dcm
     python -m covidjax.predict --run=runs/cnn folder --out=called.csv --heatmap=maps
     python -m covidjax.predict --run=runs/cnn folder --json
 
-Exit status: 0, 1 where a file could not be read (its own line says why), 2 where nothing was done.
+Exit status: 0; 1 where a file could not be read (its own line says why); 2 where nothing was done;
+130 where it was stopped by Ctrl-C (what was done by then is written).
 """
 
 import argparse
+import contextlib
 import csv
 import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from covidjax.data import locking, reading
 from covidjax.data.source import cache_root
@@ -48,25 +53,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steps.keep_compiled(cache_root() / "xla")
     build.load(cache_root() / "kernels")
     try:
-        out = given.out or (None if given.json else Path("predictions.csv"))
-        if out and out.exists() and not given.overwrite:
-            raise PredictError(f"{out} is there; give another --out, or --overwrite")
-        files = find_files(given.paths)
-        run = trained.load(given.run.expanduser())
-        rows = []
-        for row in predict_files(run, files, given.heatmap):
-            rows.append(row)
-            if not given.json:
-                print(_line(run, row, files), flush=True)
-        if out:
-            write_csv(out, run, rows)
-        if given.json:
-            print(results.as_json(_summary(run, rows)))
-        else:
-            print(_footer(run, rows, out), file=sys.stderr)
+        return _run(given)
     except (ValueError, OSError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
+
+
+def _run(given: argparse.Namespace) -> int:
+    out = given.out or (None if given.json else Path("predictions.csv"))
+    if out and out.exists() and (out.is_dir() or not given.overwrite):
+        mend = "" if out.is_dir() else ", or --overwrite"
+        raise PredictError(f"{out} is there; give another --out{mend}")
+    files = find_files(given.paths)
+    run = trained.load(given.run.expanduser())
+    rows: list[dict[str, Any]] = []
+    stopped = False
+    # Opened before the work: what cannot be written to should not be found out after it.
+    with _opened(out) as csv_file:
+        if given.heatmap:
+            _make_folder(given.heatmap)
+        width = max(len(str(path)) for path in files)
+        hidden = not given.json or not sys.stderr.isatty()  # a table's lines show the progress
+        with tqdm(total=len(files), unit=" images", disable=hidden, leave=False) as progress:
+            try:
+                for row in predict_files(run, files, given.heatmap):
+                    rows.append(row)
+                    progress.update()
+                    if not given.json:
+                        print(_line(run, row, width), flush=True)
+            except KeyboardInterrupt:
+                stopped = True
+        if csv_file:
+            csv_file.write(csv_text(run, rows).encode())
+    if given.json:
+        print(results.as_json(_summary(run, rows)))
+    else:
+        print(_footer(run, rows, out), file=sys.stderr)
+    if stopped:
+        print(f"predict: stopped after {len(rows)} of {len(files)} files", file=sys.stderr)
+        return 130
     return int(any(row["error"] for row in rows))
 
 
@@ -160,8 +185,8 @@ def make_heatmap(
     return explain
 
 
-def write_csv(path: Path, run: trained.Trained, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `image,call,p_CLASS...,threshold,verdict,notes,error,data`, replaced in one step."""
+def csv_text(run: trained.Trained, rows: Sequence[dict[str, Any]]) -> str:
+    """`image,call,p_CLASS...,threshold,verdict,notes,error,data`, one line a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [f"p_{name}" for name in run.classes]
@@ -170,18 +195,42 @@ def write_csv(path: Path, run: trained.Trained, rows: Sequence[dict[str, Any]]) 
         shares = row["probabilities"] or [""] * len(names)
         others = [row[name] for name in ("threshold", "verdict", "notes", "error", "data")]
         writer.writerow([row["image"], row["call"], *shares, *others])
-    with locking.temporary(path) as file:
-        file.write(text.getvalue().encode())
+    return text.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
+    """The file to write, which appears under its name at the end; None for none."""
+    if path is None:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(locking.temporary(path))
+        except OSError as error:
+            raise PredictError(f"cannot write {path}: {error.strerror or error}") from error
+        yield file
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PredictError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    if not os.access(path, os.W_OK):
+        raise PredictError(f"cannot write into the folder {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = documented("covidjax.predict", __doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
-    parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
-    parser.add_argument("--out", type=Path, help="CSV file; predictions.csv, none with --json")
+    parser.add_argument("--run", type=Path, required=True, metavar="WORKDIR", help="a finished run")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="CSV; predictions.csv, with --json none"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace that file")
     parser.add_argument(
-        "--heatmap", type=Path, help="folder for a picture of each image's Grad-CAM"
+        "--heatmap", type=Path, metavar="DIR", help="write a picture of each image's Grad-CAM there"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
@@ -235,8 +284,7 @@ def _reduced(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _line(run: trained.Trained, row: dict[str, Any], files: Sequence[Path]) -> str:
-    width = max(len(str(path)) for path in files)
+def _line(run: trained.Trained, row: dict[str, Any], width: int) -> str:
     mark = "  PHANTOM" if run.phantom else ""
     if row["error"]:
         return f"{row['image']:<{width}}  not read: {row['error']}{mark}"

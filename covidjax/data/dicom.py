@@ -1,6 +1,7 @@
 """DICOM files to 8-bit gray, as a viewer shows them: rescaled, windowed, air black."""
 
 import io
+import re
 import struct
 import warnings
 from typing import Any
@@ -12,10 +13,14 @@ from pydicom import pixels
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-# Projections that are not of this kind: DICOM PS3.3, C.8.11.5 (View Position) and C.7.3.1.1.1.
-LATERAL_VIEWS = ("LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT")
-OBLIQUE_VIEWS = ("RLO", "LLO", "RAO", "LAO", "RPO", "LPO")
-OTHER_MODALITIES = ("CT", "MR", "PT", "NM", "US", "MG", "ES", "SM", "XC", "OP", "OPT", "ECG")
+# Modalities that can be a chest radiograph's (PS3.3, C.7.3.1.1.1); files without one pass too.
+MODALITIES = ("CR", "DX", "DR", "RG", "RF", "XA", "OT", "SC")
+# Words of views, as codes (PS3.3, C.8.11.5) and as people write them into descriptions.
+LATERAL_VIEWS = ("LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "SEITLICH", "PROFIL")
+OBLIQUE_VIEWS = ("RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBLIQUE")
+# A decubitus film is frontal though the patient lies on a side ("left lateral decubitus").
+FRONTAL_VIEWS = ("PA", "AP", "FRONTAL", "LLD", "RLD", "DECUB", "DECUBITUS")
+DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 _DECODER_ERRORS = (
     *(InvalidDicomError, BytesLengthException, AttributeError, KeyError, TypeError, ValueError),
     *(NotImplementedError, RuntimeError, IndexError, EOFError, OSError, struct.error),
@@ -74,19 +79,39 @@ def _check_kind(dataset: Any) -> None:
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames > 1:
         raise DicomError(f"a DICOM file with {frames} frames; give one image a file")
-    if modality in OTHER_MODALITIES:
+    if modality and modality not in MODALITIES:
         raise DicomError(f"modality {modality}, not a radiograph")
-    view = str(dataset.get("ViewPosition", "") or "").strip().upper()
-    if view in LATERAL_VIEWS or view in OBLIQUE_VIEWS:
-        kind = "lateral" if view in LATERAL_VIEWS else "oblique"
-        raise DicomError(f"a {kind} view (ViewPosition {view}); the networks know frontal ones")
-    # The direction of the rows: front to back only where the beam went from side to side.
-    direction = str((dataset.get("PatientOrientation") or [""])[0]).upper()
-    if not view and direction[:1] in ("A", "P"):
-        raise DicomError(f"a lateral view (PatientOrientation {direction}\\...)")
+    if other := _other_view(dataset):
+        raise DicomError(f"{other}; the networks know frontal ones")
     kind = str(dataset.get("PhotometricInterpretation", "") or "none")
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError(f"a DICOM file in colour ({kind}): a screenshot or photograph")
+
+
+def _other_view(dataset: Any) -> str:
+    """ "a lateral view (ViewPosition LL)", or "" where the header names none but frontal ones.
+
+    What names a view decides, the most exact element first: the code of the position, the coded
+    view, the direction of the rows, a description. Their texts are free, so words are looked for.
+    """
+    sequence = dataset.get("ViewCodeSequence") or [{}]
+    named = {
+        "ViewPosition": dataset.get("ViewPosition"),
+        "ViewCodeSequence": sequence[0].get("CodeMeaning"),
+    }
+    # The direction of the rows: front to back only where the beam went from side to side.
+    rows = str((dataset.get("PatientOrientation") or [""])[0]).upper()
+    named["PatientOrientation"] = "LATERAL" if rows[:1] in ("A", "P") else None
+    named |= {name: dataset.get(name) for name in DESCRIPTIONS}
+    for element, value in named.items():
+        words = set(re.findall(r"[A-Z]+", str(value or "").upper()))
+        if words & set(FRONTAL_VIEWS):
+            return ""
+        for kind, known in (("a lateral", LATERAL_VIEWS), ("an oblique", OBLIQUE_VIEWS)):
+            if words & set(known):
+                shown = rows if element == "PatientOrientation" else " ".join(str(value).split())
+                return f"{kind} view ({element} {shown[:40]})"
+    return ""
 
 
 def _stored_values(dataset: Any) -> NDArray[np.integer]:

@@ -58,10 +58,19 @@ def load(folder: Path) -> Trained:
     Raises:
       RunError: no such folder, no finished classification run in it, or damaged checkpoints.
     """
-    config = ml_collections.ConfigDict(_read_json(folder, "config.json")["config"])
+    try:
+        return _load(folder, _read_json(folder, "config.json"), _read_json(folder, "results.json"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder}: config.json or results.json is damaged, or of another version: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
+def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Trained:
+    config = ml_collections.ConfigDict(written["config"])
     if config.get("experiment") != "classify":
         raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
-    found = _read_json(folder, "results.json")
     cuts = found["threshold"]["values"]
     names = checkpoint.network_names(folder / "checkpoints")
     if len(names) != len(cuts) * config.members:
@@ -70,6 +79,8 @@ def load(folder: Path) -> Trained:
             f"{len(cuts) * config.members}"
         )
     fitted = (found.get("calibration") or {}).get("temperatures") or [1.0] * len(cuts)
+    if len(fitted) != len(cuts):
+        raise RunError(f"{folder / 'results.json'} has {len(fitted)} temperatures, not {len(cuts)}")
     scaled = [
         scale([[1 - cut, cut]], temperature)[0, 1]
         for cut, temperature in zip(cuts, fitted, strict=True)

@@ -1,14 +1,16 @@
 """A split for pretraining that never touches what a later run tests.
 
-    python -m covidjax.transfer.widen --run=RUN [--task=pneumonia] --out=split.csv
+RUN is the later run's twin: a classification run of the same task, split and seed, stopped or
+finished, such as the one from scratch that the later one is compared with. The split written has
+the same folds, validation and test parts; the training part of each is every other image that
+--task uses, except those of patients in the two. Pretrain with it, then start the later run from
+there:
 
-RUN is a classification run (stopped or finished). The split written has the same folds, validation
-and test parts; the training part of each is every other image that the task uses, except those of
-patients in the two. Pretrain with it, then start the later run from there:
-
-    python launch.py --config=configs/resnet.py:task=pneumonia --config.data.manifest=split.csv \\
-        --workdir=runs/pretrained
-    python launch.py --config=configs/resnet.py:init=run:runs/pretrained
+    python launch.py --config=configs/resnet.py:task=covid --workdir=runs/scratch
+    python -m covidjax.transfer.widen --run=runs/scratch --task=pneumonia --out=split.csv
+    python launch.py --config=configs/resnet.py:task=pneumonia,split=kfold \\
+        --config.data.manifest=split.csv --workdir=runs/pretrained
+    python launch.py --config=configs/resnet.py:task=covid,init=run:runs/pretrained
 """
 
 import argparse
@@ -58,13 +60,18 @@ def widened(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    usage, _, _ = (__doc__ or "").partition("\n\n    python launch")
+    summary, _, details = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m covidjax.transfer.widen",
+        description=summary,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", type=Path, required=True, help="workdir of the later run's twin")
+    run_help = "the later run's twin"
+    parser.add_argument("--run", type=Path, required=True, metavar="WORKDIR", help=run_help)
     parser.add_argument("--task", choices=list(TASKS), default="pneumonia", help="of pretraining")
-    parser.add_argument("--out", type=Path, required=True, help="the split to write")
+    out_help = "the split to write, such as split.csv"
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out_help)
     given = parser.parse_args(arguments)
     try:
         print(_write(given.run, given.task, given.out))

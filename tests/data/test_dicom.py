@@ -17,6 +17,7 @@ from covidjax.data import dicom
 from covidjax.data.reading import ReadingError, read_image
 
 RAMP = np.tile(np.arange(96), (80, 1))  # 80 x 96, 0 to 95 from left to right
+TURNED = RAMP[:, :80].T  # from top to bottom: left and right are alike
 
 
 def made(values: np.ndarray, bits: int = 12, syntax=ExplicitVRLittleEndian, **elements) -> Dataset:
@@ -131,7 +132,20 @@ def test_compressed_files_are_decompressed(syntax):
     assert close(shown(dataset), RAMP / 95 * 255)
 
 
+def coded(meaning: str) -> dict[str, list[Dataset]]:
+    item = Dataset()
+    item.CodeMeaning = meaning
+    return {"ViewCodeSequence": [item]}
+
+
 REFUSED = {
+    "coded": (coded("left lateral"), "a lateral view .ViewCodeSequence left lateral"),
+    "words": ({"ViewPosition": "Lateral chest"}, "a lateral view .ViewPosition Lateral chest"),
+    "series": ({"SeriesDescription": "W Chest LAT."}, "a lateral view .SeriesDescription"),
+    "protocol": ({"ProtocolName": "Thorax seitlich"}, "a lateral view .ProtocolName"),
+    "segmentation": ({"Modality": "SEG"}, "modality SEG, not a radiograph"),
+    "dose": ({"Modality": "RTDOSE"}, "modality RTDOSE, not a radiograph"),
+    "mammogram": ({"Modality": "MG"}, "modality MG, not a radiograph"),
     "LL": ({"ViewPosition": "LL"}, "a lateral view"),
     "LATERAL": ({"ViewPosition": "LATERAL"}, "a lateral view"),
     "oblique": ({"ViewPosition": "RLO"}, "an? oblique view"),
@@ -148,17 +162,27 @@ def test_what_the_file_says_is_no_frontal_radiograph_is_refused(name):
 
 
 def test_a_file_without_its_first_part_is_read(tmp_path):
-    dataset = made((RAMP * 40).astype(np.uint16))
+    dataset = made((TURNED * 40).astype(np.uint16))
     del dataset.file_meta
     file = io.BytesIO()
     dataset.save_as(file, implicit_vr=True, little_endian=True)
     (tmp_path / "old.dcm").write_bytes(file.getvalue())
-    assert close(read_image(tmp_path / "old.dcm").gray, RAMP / 95 * 255)
+    assert close(read_image(tmp_path / "old.dcm").gray, TURNED / 79 * 255)
 
 
-@pytest.mark.parametrize("view", ["PA", "AP", "LLD", ""])
-def test_frontal_views_are_read(view):
-    elements = {"ViewPosition": view, "PatientOrientation": ["L", "F"]}
+FRONTAL = {
+    **{view: {"ViewPosition": view} for view in ("PA", "AP", "LLD", "")},
+    "decubitus": coded("left lateral decubitus"),
+    "both": {"SeriesDescription": "Chest PA + LAT"},  # of a series with two films: not known
+    "position first": {"ViewPosition": "PA", "SeriesDescription": "Chest LAT"},
+    "other words": {"SeriesDescription": "lateralized latex plate"},
+    "no modality": {"Modality": ""},
+}
+
+
+@pytest.mark.parametrize("name", FRONTAL)
+def test_frontal_views_are_read(name):
+    elements = {"PatientOrientation": ["L", "F"], **FRONTAL[name]}
     assert shown(made(RAMP.astype(np.uint16), **elements)).shape == RAMP.shape
 
 
@@ -181,7 +205,7 @@ def test_several_frames_colour_and_no_image_are_refused():
 
 
 def test_damaged_files_are_refused_in_one_line(tmp_path):
-    whole = encoded(made((RAMP * 40).astype(np.uint16)))
+    whole = encoded(made((TURNED * 40).astype(np.uint16)))
     for size in (0, 10, 140, 300, 500, len(whole) // 2, len(whole) - 2):
         path = tmp_path / f"{size}.dcm"
         path.write_bytes(whole[:size])
@@ -195,7 +219,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
 
 def test_a_dicom_file_is_known_by_its_contents(tmp_path):
     path = tmp_path / "IM0001"
-    path.write_bytes(encoded(made((RAMP * 40).astype(np.uint16), BodyPartExamined="HAND")))
+    path.write_bytes(encoded(made((TURNED * 40).astype(np.uint16), BodyPartExamined="HAND")))
     found = read_image(path)
-    assert close(found.gray, RAMP / 95 * 255)
+    assert close(found.gray, TURNED / 79 * 255)
     assert "BodyPartExamined is HAND" in found.notes

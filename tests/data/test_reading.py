@@ -1,6 +1,7 @@
 """What is read comes out right, and what is no radiograph is refused in one line."""
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -8,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidjax.data.reading import ReadingError, colourfulness, read_image
+from covidjax.data.reading import ReadingError, colourfulness, read_image, symmetry
 from tfds_coronahack import decoding
 
 
 @pytest.fixture
 def gray() -> np.ndarray:
-    """A smooth picture of all gray levels, 96 x 120."""
+    """A smooth picture of all gray levels, much the same left and right, 96 x 120."""
     y, x = np.mgrid[:96, :120]
-    return ((x * 2 + y) % 256).astype(np.uint8)
+    return (y * 1.4 + np.abs(x - 58) * 2.1).clip(0, 255).astype(np.uint8)
 
 
 def saved(path: Path, picture: np.ndarray, **options) -> Path:
@@ -118,9 +119,42 @@ def test_what_is_no_radiograph_is_refused_in_one_line(tmp_path, gray, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ReadingError, match="is no file"):
+        read_image(tmp_path / "pipe")
+
+
 def test_a_small_copy_of_a_large_jpeg_is_judged_by_its_full_size(tmp_path):
     large = np.tile(np.arange(256, dtype=np.uint8), (400, 2))
     path = saved(tmp_path / "a.jpg", large)
     found = read_image(path, min_side=64)
     assert min(found.gray.shape) < 400
     assert np.array_equal(found.gray, decoding.decode_gray(path.read_bytes(), 64))
+
+
+def one_sided(share: float) -> np.ndarray:
+    """A bright middle on black, and as much of `share` as it weighs of a ramp to the right."""
+    y, x = np.mgrid[-1:1:96j, -1:1:120j]
+    return ((1 - share) * 200 * np.exp(-4 * (x**2 + y**2)) + share * 127 * (x + 1)).astype(np.uint8)
+
+
+def test_symmetry_is_one_wherever_the_axis_is_and_falls_with_what_differs() -> None:
+    found = [symmetry(one_sided(share)) for share in (0, 0.3, 0.6, 1)]
+    assert found[0] > 0.999 and found[3] < -0.999
+    assert found == sorted(found, reverse=True)
+    assert symmetry(np.roll(one_sided(0), 12, axis=1)) > 0.98
+    bright = one_sided(0.3).astype(float) * 0.5 + 100
+    assert symmetry(bright.astype(np.uint8)) == pytest.approx(found[1], abs=0.02)
+
+
+def test_left_and_right_that_are_nothing_alike_are_refused_and_what_is_nearly_so_is_noted(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ReadingError, match="nothing alike: a lateral view"):
+        read_image(saved(tmp_path / "side.png", one_sided(0.9)))
+    shares = np.linspace(0, 1, 101)
+    odd = min(shares, key=lambda share: abs(symmetry(one_sided(share)) - 0.12))
+    found = read_image(saved(tmp_path / "odd.png", one_sided(odd)))
+    assert "if it is a lateral view" in found.notes[-1]
+    assert read_image(saved(tmp_path / "even.png", one_sided(0.2))).notes == ()

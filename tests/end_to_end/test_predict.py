@@ -209,6 +209,8 @@ def test_command_lines_that_cannot_work_are_one_line_and_status_2(
         if file.is_file() and file.parent.name == "d":
             file.write_bytes(b"damaged")
     (tmp_path / "predictions.csv").write_text("precious")
+    set_results(runs["kfold"], tmp_path / "odd", calibration={"temperatures": [1.0]})
+    set_results(runs["kfold"], tmp_path / "old", threshold=0.5)
     run = f"--run={runs['official']}"
     wanted = {
         (run, str(path)): "predictions.csv is there",
@@ -218,6 +220,11 @@ def test_command_lines_that_cannot_work_are_one_line_and_status_2(
         ("--run=unfinished", "--json", str(path)): "is not finished",
         ("--run=partial", "--json", str(path)): "holds 3 networks, but the run has 4",
         ("--run=damaged", "--json", str(path)): "cannot be read",
+        ("--run=odd", "--json", str(path)): "has 1 temperatures, not 2",
+        ("--run=old", "--json", str(path)): "is damaged, or of another version",
+        (run, "--out=empty", "--overwrite", str(path)): "empty is there; give another --out",
+        (run, "--out=predictions.csv/p.csv", str(path)): "cannot write predictions.csv/p.csv: ",
+        (run, "--json", "--heatmap=predictions.csv", str(path)): "cannot make the folder",
     }
     for arguments, text in wanted.items():
         assert call(*arguments) == 2
@@ -229,16 +236,45 @@ def test_command_lines_that_cannot_work_are_one_line_and_status_2(
     assert (tmp_path / "predictions.csv").read_text().startswith("image,call,p_Normal")
 
 
+def test_a_run_that_cannot_write_says_so_before_the_work(runs, films, tmp_path, monkeypatch):
+    def predict_files(*_arguments: Any) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(predict, "predict_files", predict_files)
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "p.csv"
+    assert call(f"--run={runs['official']}", next(films.iterdir()), f"--out={out}") == 2
+
+
+def test_what_was_predicted_before_ctrl_c_is_written(runs, films, tmp_path, capsys, monkeypatch):
+    whole = predict.predict_files
+
+    def interrupted(*arguments: Any) -> Any:
+        for number, row in enumerate(whole(*arguments)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield row
+
+    monkeypatch.setattr(predict, "predict_files", interrupted)
+    out = tmp_path / "p.csv"
+    assert call(f"--run={runs['official']}", films, f"--out={out}") == 130
+    assert "stopped after 2 of 200 files" in capsys.readouterr().err
+    assert list(rows_of(out)) == sorted(path.name for path in films.iterdir())[:2]
+
+
 LOADS = """
 import json, pathlib, sys
-sys.modules["covidjax"] = None  # an import of it fails
+for name in ("covidjax", "flax", "cv2"):
+    sys.modules[name] = None  # an import of it fails
 import jax, numpy as np
-program = jax.export.deserialize(pathlib.Path("net").read_bytes())
-images = np.load("images.npy")
-parts = [program.call(images[:1]), program.call(images[1:])]
-np.save("found.npy", np.concatenate([np.asarray(part) for part in parts]))
+program = jax.export.deserialize(bytearray(pathlib.Path("net").read_bytes()))
+films = [np.load(path) for path in sorted(pathlib.Path("gray").iterdir())]
+found = [np.asarray(program.call(film[None])) for film in films]
+twice = np.asarray(program.call(np.stack([films[0]] * 2)))
+np.testing.assert_allclose(twice, np.concatenate([found[0]] * 2), atol=1e-6)
+np.save("found.npy", np.concatenate(found))
 loaded = [name for name, module in sys.modules.items() if module is not None]
-assert not [name for name in loaded if name.split(".")[0] in ("covidjax", "flax")]
+assert not [name for name in loaded if name.split(".")[0] in ("covidjax", "flax", "cv2")]
 print(json.dumps(program.platforms))
 """
 
@@ -253,8 +289,10 @@ def test_the_exported_network_predicts_without_covidjax(runs, films, tmp_path, n
     assert export.main([f"--run={run}", f"--out={tmp_path / 'net'}"]) == 0
     assert "PHANTOM" in capsys.readouterr().out
     loaded = trained.load(run)
-    images = np.stack([trained.prepare(loaded, path)[1] for path in sorted(films.iterdir())[:5]])
-    np.save(tmp_path / "images.npy", images)
+    read = [trained.prepare(loaded, path) for path in sorted(films.iterdir())[:5]]
+    (tmp_path / "gray").mkdir()
+    for number, (found, _) in enumerate(read):
+        np.save(tmp_path / "gray" / f"{number}.npy", found.gray)
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOADS],
@@ -266,12 +304,14 @@ def test_the_exported_network_predicts_without_covidjax(runs, films, tmp_path, n
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["cpu", "cuda", "tpu"]
-    expected = np.stack([trained.make_predict(loaded)(image) for image in images])
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+    expected = np.stack([trained.make_predict(loaded)(image) for _, image in read])
+    assert np.ptp(expected[:, 1]) > 0.01
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=2e-3)
     described = json.loads((tmp_path / "net.json").read_text())
     assert described["classes"] == list(loaded.classes)
     assert described["threshold"] == pytest.approx(loaded.threshold)
-    assert described["input"]["shape"] == ["b", 32, 32]
+    assert described["input"]["shape"] == ["b", "height", "width"]
+    assert described["inside"]["size"] == 32
     assert described["data"] == "PHANTOM" and described["verdict"]
     assert export.main([f"--run={run}", f"--out={tmp_path / 'net'}"]) == 2
     assert "is there" in capsys.readouterr().err

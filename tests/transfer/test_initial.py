@@ -209,3 +209,13 @@ def test_widen_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert widen.main([f"--run={tmp_path}", f"--out={tmp_path / 'split.csv'}"]) == 2
     assert "holds no run" in capsys.readouterr().err
     assert not (tmp_path / "split.csv").exists()
+
+
+def test_the_help_of_widen_shows_every_command_of_the_way(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        widen.main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m covidjax.transfer.widen")
+    assert shown.count("python launch.py") == 3 and "init=run:runs/pretrained" in shown
