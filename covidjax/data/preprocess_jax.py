@@ -35,8 +35,8 @@ def _prepare(gray: jax.Array, size: int, equalize: str, resize: str) -> jax.Arra
     height, width = (_content_side(side, *sides, size, resize) for side in sides)
     down = _resizing(gray.shape[0], height, size)
     across = _resizing(gray.shape[1], width, size)
-    exact = {"precision": jax.lax.Precision.HIGHEST}
-    resized = jnp.matmul(jnp.matmul(down, gray.astype(jnp.float32), **exact), across.T, **exact)
+    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    resized = product(product(down, gray.astype(jnp.float32)), across.T)
     # Halves go to the even level, but up where both sides are halved.
     halved = (sides[0] == 2 * height) & (sides[1] == 2 * width)
     rounded = jnp.where(halved, jnp.floor(resized + 0.5), jnp.round(resized))
@@ -47,9 +47,8 @@ def _prepare(gray: jax.Array, size: int, equalize: str, resize: str) -> jax.Arra
     elif equalize == "clahe":
         content = _clahe(content, height, width)
     # The content lies in the upper left corner; whatever is beyond it is black.
-    centred = jnp.roll(
-        jnp.where(inside, content, 0), ((size - height) // 2, (size - width) // 2), axis=(0, 1)
-    )
+    shift = jnp.stack([(size - height) // 2, (size - width) // 2])
+    centred = jnp.roll(jnp.where(inside, content, 0), shift, axis=(0, 1))
     return centred.astype(jnp.uint8)
 
 

@@ -53,7 +53,8 @@ def read(init: str) -> Weights:
     Args:
       init: a `.safetensors` file; a `.pth`, `.pt` or `.bin` file, where PyTorch is installed (read
         as weights only, so that nothing in it is run); a folder with `model.safetensors`; or
-        `hf://OWNER/NAME[/FILE]`, downloaded once (FILE is `model.safetensors` unless given). A
+        `hf://OWNER/NAME[/FILE]`, downloaded once (FILE is `model.safetensors` unless given), and
+        from then on read from the hub's cache, also without a network. A
         folder's and a hub model's `config.json` and `preprocessor_config.json`, where they are,
         say how its images were normalised; else ImageNet's mean and deviation hold.
 
@@ -126,8 +127,7 @@ def _torch(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _download(init: str) -> tuple[Path, dict[str, Any]]:
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
+        import huggingface_hub  # noqa: F401
     except ImportError as error:
         raise SourceError(
             f'{init} needs huggingface_hub: pip install "covidjax[transfer]"'
@@ -137,24 +137,50 @@ def _download(init: str) -> tuple[Path, dict[str, Any]]:
         raise SourceError(f"config.init={init}: write hf://OWNER/NAME or hf://OWNER/NAME/FILE")
     repository = "/".join(parts[:2])
     file = parts[2] if len(parts) == 3 else "model.safetensors"
-    try:
-        path = Path(hf_hub_download(repository, file))
-    except (OSError, ValueError) as error:  # what the hub's own errors are
-        reason = " ".join(str(error).split())[:200]
-        raise SourceError(
-            f"config.init={init}: cannot get {file} of {repository}: {reason}"
-        ) from error
+    path = _hub_file(init, repository, file)
+    if path is None:
+        raise SourceError(f"config.init={init}: {repository} has no {file}")
     facts: dict[str, Any] = {}
+    unknown: SourceError | None = None
     for name in ("config.json", "preprocessor_config.json"):
         try:
-            facts |= _json(Path(hf_hub_download(repository, name)))
-        except EntryNotFoundError:
+            found = _hub_file(init, repository, name)
+        except SourceError as error:
+            unknown = error
             continue
-        except OSError as error:
-            raise SourceError(
-                f"config.init={init}: cannot get {name} of {repository}: {error}"
-            ) from error
+        facts |= _json(found) if found else {}
+    if unknown and not facts:
+        # Without them, weights of another kind of network or normalisation would pass unseen.
+        raise unknown
     return path, facts
+
+
+def _hub_file(init: str, repository: str, name: str) -> Path | None:
+    """A file of a model of the hub: of the hub's cache, else downloaded; None where it has none.
+
+    Raises:
+      SourceError: it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        held = try_to_load_from_cache(repository, name)
+        if held is not None:  # a path, or the mark of a file that was found missing
+            return Path(held) if isinstance(held, str) else None
+        return Path(hf_hub_download(repository, name))
+    except LocalEntryNotFoundError as error:
+        raise SourceError(
+            f"config.init={init}: no connection to the hub, and no {name} in its cache: run "
+            f"`hf download {repository}` where there is one, or give the file of the weights"
+        ) from error
+    except EntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # what the hub's other errors are
+        reason = " ".join(str(error).split())[:200]
+        raise SourceError(
+            f"config.init={init}: cannot get {name} of {repository}: {reason}"
+        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,9 +1,15 @@
 """Files, folders, the hub's cache and earlier runs are read; what is wrong with them is said."""
 
+import hashlib
+import http.server
 import json
+import os
 import pickle
+import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -180,12 +186,106 @@ def test_a_hub_model_is_read_with_its_normalisation(hub: Path) -> None:
 
 def test_a_hub_models_file_can_be_chosen(hub: Path) -> None:
     save(hub / "deep" / "other.safetensors")
+    (hub / "config.json").write_text(json.dumps(TIMM))
     assert_read(sources.read("hf://timm/resnet34.a/deep/other.safetensors"))
 
 
 def test_a_hub_model_that_cannot_be_had_is_said(hub: Path) -> None:
-    with pytest.raises(sources.SourceError, match="cannot get model.safetensors of timm/resnet50"):
+    with pytest.raises(sources.SourceError, match="hf download timm/resnet50.* where there is"):
         sources.read("hf://timm/resnet50")
+
+
+def test_weights_whose_normalisation_cannot_be_asked_for_are_refused(hub: Path) -> None:
+    save(hub / "model.safetensors")
+    with pytest.raises(sources.SourceError, match=r"no connection.*config.json in its cache"):
+        sources.read("hf://timm/resnet34.a")
+    absent = hub.parents[1] / ".no_exist" / hub.name  # how the cache remembers a missing file
+    absent.mkdir(parents=True)
+    for name in ("config.json", "preprocessor_config.json"):
+        (absent / name).touch()
+    assert_read(sources.read("hf://timm/resnet34.a"))
+
+
+def test_what_is_in_the_hubs_cache_is_not_asked_for_again(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def hf_hub_download(*_arguments: object) -> None:
+        raise AssertionError("the network was asked")
+
+    save(hub / "model.safetensors")
+    for name in ("config.json", "preprocessor_config.json"):
+        (hub / name).write_text("{}")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    assert_read(sources.read("hf://timm/resnet34.a"))
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """A model with one file, in the manner of huggingface.co."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+
+    def do_HEAD(self) -> None:
+        found = self.files.get(self.path.partition("?")[0])
+        self.send_response(404 if found is None else 200)
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("ETag", f'"{hashlib.sha256(found or b"").hexdigest()}"')
+        self.send_header("Content-Length", str(len(found or b"")))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.files.get(self.path.partition("?")[0], b""))
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+HUB_READ = """
+import sys
+from covidjax.transfer import sources
+for init in sys.argv[1:]:
+    try:
+        weights = sources.read(init)
+        print(sorted(weights.tensors), weights.mean)
+    except sources.SourceError as error:
+        print(error)
+"""
+
+
+def test_a_hub_model_is_downloaded(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    base = "/timm/resnet34.a/resolve/main/"
+    Hub.files = {
+        base + "model.safetensors": save(tmp_path / "a.safetensors").read_bytes(),
+        base + "config.json": json.dumps(TIMM).encode(),
+    }
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # The library reads its settings once, so in a process of its own.
+        done = subprocess.run(
+            [sys.executable, "-c", HUB_READ, "hf://timm/resnet34.a", "hf://timm/resnet34.a/b.bin"],
+            env={
+                **{
+                    name: value for name, value in os.environ.items() if "proxy" not in name.lower()
+                },
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HOME": str(tmp_path / "hub"),
+                "HF_HUB_OFFLINE": "0",
+            },
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "['conv1.weight', 'fc.bias'] (0.5, 0.5, 0.5)",
+        "config.init=hf://timm/resnet34.a/b.bin: timm/resnet34.a has no b.bin",
+    ]
 
 
 def test_a_folder_that_is_no_finished_run_is_said(tmp_path: Path) -> None:
