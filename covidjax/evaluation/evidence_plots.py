@@ -144,18 +144,20 @@ def write_folds(
             linewidth=0,
             label="each fold, by its number" if index == 0 else None,
         )
-    means = [across[name]["mean"] for name in names]
-    axes.vlines(
-        means, rows - 0.42, rows + 0.18, color="0.6", linewidth=1.2, label="mean of the folds"
-    )
-    axes.plot(
-        [across[name]["pooled"] for name in names],
-        rows + 0.32,
-        linestyle="",
-        color="black",
-        marker="o",
-        label="all images pooled",
-    )
+    for key, style, size, name in (
+        ("mean", "|", 12, "mean of the folds"),
+        ("pooled", "o", 6, "all images pooled"),
+    ):
+        axes.plot(
+            [across[figure][key] for figure in names],
+            rows + 0.3,
+            linestyle="",
+            color="black",
+            marker=style,
+            markersize=size,
+            markerfacecolor="none",
+            label=name,
+        )
     _rows(axes, names, "Value")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     canvas.save(figure, path, title, phantom)

@@ -176,14 +176,17 @@ def _saliency(results: Mapping[str, Any]) -> str:
     if not found:
         return ""
     share, even = shown(found["share_outside_thorax"]), found["even_map"]
+    classes = ", ".join(
+        f"{name} {shown(figure)}" for name, figure in found["share_outside_by_class"].items()
+    )
     return "\n".join(
         [
             "## Where the network looks",
             "",
-            f"Share of {found['method']} outside the thorax's ellipse: {share}; a map that is the "
-            f"same everywhere has {even:.3f}. Rank correlation of the maps with those of networks "
-            f"with random weights: {shown(found['randomisation'])}; near 1 they would show the "
-            "image and not what was learnt. Examples: `figures/saliency.png`, "
+            f"Share of {found['method']} outside the thorax's ellipse: {share} ({classes}); a map "
+            f"that is the same everywhere has {even:.3f}. Rank correlation of the maps with those "
+            f"of networks with random weights: {shown(found['randomisation'])}; near 1 they would "
+            "show the image and not what was learnt. Examples: `figures/saliency.png`, "
             "`figures/occlusion.png`. A map inside the chest is no proof that the lung decides.",
         ]
     )

@@ -81,7 +81,7 @@ def write(
     model_card.write_model_card(folder / "model_card.md", found, about)
     results.write_results(folder / "results.json", found)
     print(f"{summary(found)}\nPredictions, figures and model_card.md are in {folder}", flush=True)
-    return found
+    return read_results(folder)
 
 
 def read_results(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from covidjax.evaluation.metrics import call_classes
 from covidjax.experiments import classify_check, objective
 
 IMAGES = 256  # whose maps are measured, drawn at random of those tested
+OF_A_CLASS = 64  # at least, where there are as many: the share outside is told by class too
 EXAMPLES = 3  # of each kind, on the sheet
 CHUNK = 32  # images a call, of one shape so that it is compiled once
 CHECKED = 32  # images of the randomisation check
@@ -54,6 +55,8 @@ def write(
         class where there are more) outside `saliency.thorax_ellipse`, {"value", "ci95", "n"};
         `even_map` is that share where a map is the same everywhere. Above it, the network looks
         away from the chest.
+      - `share_outside_by_class`: {class: the same}, over the images of the class; for two classes
+        the last says where the network looks on those that have what it is to find.
       - `randomisation`: mean rank correlation with the maps of networks with random weights,
         {"value", "ci95", "n"}; near 1, the maps show the image and not what was learnt.
     """
@@ -64,7 +67,13 @@ def write(
     targets = calls if probabilities.shape[1] > 2 else np.ones_like(calls)
     telling = saliency_plots.telling_rows(labels, probabilities, tested["threshold"], EXAMPLES)
     shown = np.unique(np.concatenate(list(telling.values())))
-    drawn = np.random.default_rng(config.seed).permutation(len(labels))[:IMAGES]
+    order = np.random.default_rng(config.seed).permutation(len(labels))
+    drawn = order[:IMAGES]
+    of_class = {
+        name: order[labels[order] == number][:OF_A_CLASS]
+        for number, name in enumerate(TASKS[config.task].classes)
+    }
+    measured = np.unique(np.concatenate([drawn, *of_class.values()]))
     alike = np.array([])
     maps: Maps = {}
     covered: Maps = {}
@@ -72,7 +81,7 @@ def write(
     for number in np.unique(tested["network"]).tolist():
         members = networks(number)
         own = np.flatnonzero(np.asarray(tested["network"]) == number)
-        wanted = np.intersect1d(own, np.concatenate([drawn, shown]))
+        wanted = np.intersect1d(own, np.concatenate([measured, shown]))
         maps |= _gradcams(makers[0], members, tested, wanted, targets)
         covered |= _occlusions(makers[1], members, tested, np.intersect1d(own, shown), targets)
         if not len(alike):  # of the first fold's first network
@@ -85,8 +94,14 @@ def write(
                 seed=config.seed,
             )
     inside = saliency.thorax_ellipse(config.data.size)
-    outside = saliency.share_outside(np.stack([maps[row] for row in drawn.tolist()]), inside)
     groups = np.asarray(tested["groups"])
+
+    def outside(rows: NDArray[np.int64]) -> dict[str, Any]:
+        if not len(rows):
+            return {"value": None, "ci95": None, "n": 0}
+        stack = np.stack([maps[row] for row in rows.tolist()])
+        return _mean(saliency.share_outside(stack, inside), groups[rows], config)
+
     explained = TASKS[config.task].classes[1] if probabilities.shape[1] == 2 else "the called class"
     for name, found, title in (
         ("saliency", maps, f"Grad-CAM for {explained}"),
@@ -104,7 +119,8 @@ def write(
         )
     return {
         "method": "Grad-CAM",
-        "share_outside_thorax": _mean(outside, groups[drawn], config),
+        "share_outside_thorax": outside(drawn),
+        "share_outside_by_class": {name: outside(rows) for name, rows in of_class.items()},
         "even_map": float((~inside).mean()),
         "randomisation": _mean(alike, groups[drawn[: len(alike)]], config),
     }

@@ -106,11 +106,14 @@ def test_the_runs_own_test_images_get_the_runs_own_probabilities(runs, films, tm
     assert call(f"--run={run}", films, f"--out={tmp_path / 'p.csv'}") == 0
     found = rows_of(tmp_path / "p.csv")
     assert len(found) == len(list(films.iterdir()))
-    threshold = json.loads((run / "results.json").read_text())["threshold"]["values"][0]
+    results = json.loads((run / "results.json").read_text())
+    threshold = results["threshold"]["values"][0]
+    [temperature] = results["calibration"]["temperatures"]
     for name, p in zip(own["image"], own["p_Pneumonia"], strict=True):
         row = found[name]
-        assert float(row["p_Pneumonia"]) == pytest.approx(p, abs=1e-5)
-        assert float(row["threshold"]) == pytest.approx(threshold)
+        calibrated, cut = (scale([[1 - q, q]], temperature)[0, 1] for q in (p, threshold))
+        assert float(row["p_Pneumonia"]) == pytest.approx(calibrated, abs=1e-5)
+        assert float(row["threshold"]) == pytest.approx(cut)
         assert row["call"] == ("Pneumonia" if p >= threshold else "Normal")
         assert row["data"] == "PHANTOM"
         assert row["verdict"]
@@ -136,6 +139,7 @@ def test_folds_and_members_are_averaged_and_calibrated(runs, films, tmp_path):
     for name, network in plain.networks.items():
         one = trained.dataclasses.replace(plain, networks={name: network}, temperatures=(1.0,))
         each.append(trained.make_predict(one)(image))
+    plain = trained.dataclasses.replace(plain, temperatures=(1.0, 1.0))
     np.testing.assert_allclose(trained.make_predict(plain)(image), np.mean(each, axis=0))
     run = set_results(
         runs["kfold"],

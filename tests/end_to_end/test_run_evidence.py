@@ -96,6 +96,7 @@ def test_results_hold_all_of_the_evidence(quiet: Run) -> None:
     assert found["audit"][RUN]["auroc"] == figures["auroc"]
     assert found["across_folds"]["auroc"]["pooled"] == figures["auroc"]["value"]
     assert 0 <= found["saliency"]["share_outside_thorax"]["value"] <= 1
+    assert set(found["saliency"]["share_outside_by_class"]) == {"Normal", "Pneumonia"}
     names = {path.stem for path in (quiet.folder / "figures").iterdir()}
     assert {"audit", "saliency", "occlusion", "reliability", "predictive_values"} <= names
     assert {"decision_curve", "folds", "confusion_external"} <= names

@@ -133,6 +133,7 @@ def test_saliency_and_an_external_test_have_their_sections():
     saliency = {
         "method": "Grad-CAM",
         "share_outside_thorax": figure,
+        "share_outside_by_class": {"Normal": figure, "Pneumonia": figure | {"value": 0.4}},
         "even_map": 0.271,
         "randomisation": {"value": None, "ci95": None, "n": 0},
     }
@@ -147,7 +148,8 @@ def test_saliency_and_an_external_test_have_their_sections():
     results["splits"]["external"] = {"auroc": {"value": 0.123, "ci95": None, "n": 1200}}
     card = model_card(results, CONFIG)
     for words in (
-        "outside the thorax's ellipse: 0.311 [0.300, 0.320]",
+        "outside the thorax's ellipse: 0.311 [0.300, 0.320] (Normal 0.311",
+        "Pneumonia 0.400 [",
         "random weights: undefined",
         "1,200 images of the folder `elsewhere` (700 Normal, 500 Pneumonia)",
         "called from 0.432 on",

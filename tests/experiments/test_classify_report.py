@@ -74,7 +74,7 @@ def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_p
     given = data(2, two_folds)
     # All positives have 0.75: the second fold's threshold calls none of them.
     found = write("covid", "kfold", given, tmp_path, [0.7, 0.8])
-    assert json.loads((tmp_path / "results.json").read_text()).keys() == found.keys()
+    assert json.loads((tmp_path / "results.json").read_text()) == found
     assert list(found["splits"]) == ["validation", "out_of_fold"]
     figures = found["splits"]["out_of_fold"]
     assert figures["auroc"]["value"] == 1 and figures["auroc"]["n"] == 24

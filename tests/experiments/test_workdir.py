@@ -41,6 +41,7 @@ def test_a_new_folder_gets_a_config_json(tmp_path: Path) -> None:
         "fingerprint": "ab" * 32,
         "archive": "archive.zip",
         "split": "split",
+        "external": "",
     }
     assert saved["versions"]["jax"][0].isdigit()
     assert saved["versions"].keys() > {"python", *workdir.PACKAGES[:3]}
