@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from covidjax.training import allocator
+
 ROOT = Path(__file__).parents[2]
 Launched = tuple[int, str, str]  # exit status, stdout, stderr
 
@@ -68,7 +70,8 @@ def launch_all(environment: dict[str, str]) -> Callable[..., list[Launched]]:
             [sys.executable, str(Path(__file__).with_name("many_launches.py"))],
             input=json.dumps([list(line) for line in command_lines]),
             cwd=ROOT,
-            env=environment,
+            # What launch.py starts itself again for, which would start the other launches again too.
+            env=environment | allocator.environment(),
             capture_output=True,
             text=True,
             check=True,
