@@ -70,7 +70,7 @@ def launch_all(environment: dict[str, str]) -> Callable[..., list[Launched]]:
             [sys.executable, str(Path(__file__).with_name("many_launches.py"))],
             input=json.dumps([list(line) for line in command_lines]),
             cwd=ROOT,
-            # What launch.py starts itself again for, which would start the other launches again too.
+            # What launch.py starts itself again for, which would end the other launches.
             env=environment | allocator.environment(),
             capture_output=True,
             text=True,
