@@ -16,15 +16,20 @@ tells adults from children as well as it does COVID-19).
 
     python launch.py --config=configs/resnet.py:init=hf://timm/resnet18.tv_in1k,size=224
 
-`--config.transfer.strategy` says what learns. With a few hundred images of the rarer class, or to
-see what the weights know by themselves: `probe` (the network stands still, its features are
-computed once, a linear classifier is fitted to them: minutes). With a thousand and more, or for
-films unlike what the weights were trained on: `finetune` (all layers, the lower ones at a smaller
-rate, `layer_decay`). Where `finetune` does worse than `probe`, it spoils the weights early on:
-`gradual` (from the classifier down, layer by layer, over the first half of the run).
-`freeze_batch_norm` keeps the statistics that the weights came with: for batches under 16 or so,
-and for weights of similar images (run:); not for photographs' weights, whose statistics are not
-those of films.
+`--config.transfer.strategy` says what learns:
+  finetune: all layers, the lower ones at a smaller rate (`layer_decay`). To begin with.
+  probe: nothing but a linear classifier, on features that are computed once. Minutes, and a look at
+    what the weights know by themselves.
+  gradual: from the classifier down, layer by layer, over the first half of the run. Where finetune
+    does worse than probe, and so spoils the weights early on.
+`freeze_batch_norm` keeps the statistics that the weights came with: for batches under 16 or so, and
+for weights of similar images (run:); not for photographs' weights, whose statistics are not those
+of films.
+
+Of this advice, finetune before probe was measured, one seed each, in-domain (`cause` from a network
+of `pneumonia`; AUROC on validation 0.844 against 0.822; from scratch 0.838). The rest is what the
+literature recommends (Howard and Ruder 2018 for layer_decay and gradual) and was not compared here,
+nor were weights of photographs. README's table has what pretraining itself brought.
 
 Arguments behind the colon: task, split, data, size, fold, seed, depth, init.
 """
