@@ -31,7 +31,6 @@ from ml_collections import config_flags
 from covidjax.data.source import cache_root
 from covidjax.experiments import classify
 from covidjax.experiments.command_line import config_name, parse
-from covidjax.kernels import build
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
@@ -48,7 +47,6 @@ def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
-    build.load(cache_root() / "kernels")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()
     config = FLAGS.config.lock()

@@ -51,7 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
     steps.keep_compiled(cache_root() / "xla")
-    build.load(cache_root() / "kernels")
     try:
         return _run(given)
     except (ValueError, OSError) as error:
@@ -66,6 +65,7 @@ def _run(given: argparse.Namespace) -> int:
         raise PredictError(f"{out} is there; give another --out{mend}")
     files = find_files(given.paths)
     run = trained.load(given.run.expanduser())
+    build.load(cache_root() / "kernels")
     rows: list[dict[str, Any]] = []
     stopped = False
     # Opened before the work: what cannot be written to should not be found out after it.

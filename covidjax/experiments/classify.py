@@ -15,6 +15,7 @@ from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
+from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, steps
 from covidjax.transfer import initial
 
@@ -70,6 +71,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return classify_report.read_results(folder)
         print(f"Results go to {folder}", flush=True)
+        if config.model.kernels != "plain":
+            load_kernels(source.cache_root() / "kernels")
         manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
         print(table_text, flush=True)
