@@ -20,8 +20,6 @@ from typing import Any
 
 from covidjax.training import allocator
 
-if __name__ == "__main__":
-    allocator.restart()
 allocator.keep_blocks()  # before anything below imports JAX
 
 # ruff: noqa: E402, I001

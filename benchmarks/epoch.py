@@ -6,17 +6,15 @@ from pathlib import Path
 from benchmarks.compare import Result, in_turns, progress
 from benchmarks.settings import Settings
 from benchmarks.worker import Side, Worker
-from covidjax.training import allocator
 
 
 def epoch(settings: Settings) -> Iterator[Result]:
     """An epoch of configs/cnn.py from the cache, against one batch on the device."""
     progress("epoch: preparing the data, compiling")
     options = {"archive": str(settings.archive or ""), "folder": str(settings.scratch)}
-    environment = allocator.environment()
     with (
-        Worker("benchmarks.epoch:side", {"kind": "real", **options}, environment) as real,
-        Worker("benchmarks.epoch:side", {"kind": "resident", **options}, environment) as resident,
+        Worker("benchmarks.epoch:side", {"kind": "real", **options}) as real,
+        Worker("benchmarks.epoch:side", {"kind": "resident", **options}) as resident,
     ):
         progress(f"  {real.note}")
         values = in_turns(real.turn, resident.turn, settings.pairs, settings.say)

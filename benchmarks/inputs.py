@@ -68,7 +68,7 @@ def _against(
             continue
         with (
             # Ours as launch.py, which starts itself again with these.
-            Worker(f"benchmarks.inputs:{ours[0]}", ours[1], allocator.environment()) as first,
+            Worker(f"benchmarks.inputs:{ours[0]}", ours[1]) as first,
             Worker(f"benchmarks.inputs:{target}", options) as second,
         ):
             progress(f"  against {second.note}")
@@ -90,6 +90,7 @@ def pixels(folder: Path, count: int, size: int) -> Path:
 
 def decode(prepared: str, fingerprint: str, images: int, folder: str) -> Side:
     """Our pixel cache made anew each time, without equalisation, which the rivals do not do."""
+    allocator.keep_blocks()  # as launch.py
     os.environ["COVIDJAX_CACHE"] = folder
     allocator.keep_blocks()
     from covidjax.data import cache
@@ -104,6 +105,7 @@ def decode(prepared: str, fingerprint: str, images: int, folder: str) -> Side:
 
 def cut(path: str, batch: int = BATCH) -> Side:
     """Our training batches out of a pixel cache."""
+    allocator.keep_blocks()  # as launch.py
     from covidjax.data.batches import train_batches
 
     images = np.load(path, mmap_mode="r")

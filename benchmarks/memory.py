@@ -9,7 +9,6 @@ from pathlib import Path
 from benchmarks.compare import Result, in_turns, progress
 from benchmarks.settings import Settings
 from benchmarks.worker import Side, Worker
-from covidjax.training import allocator
 
 NETWORK, BATCH, SIZE, STEPS = "resnet18", 16, 224, 3
 FORMATS = ("contiguous", "channels_last")
@@ -28,9 +27,7 @@ def memory(settings: Settings) -> Iterator[Result]:
 
 
 def _peak(side: str, options: dict[str, str]) -> float:
-    # As launch.py, which starts itself again with these.
-    environment = allocator.environment() if side == "ours" else {}
-    with Worker(f"benchmarks.memory:{side}", options, environment) as worker:
+    with Worker(f"benchmarks.memory:{side}", options) as worker:
         return worker.turn()
 
 

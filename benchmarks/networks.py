@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from benchmarks.compare import Result, in_turns, progress, repeated
 from benchmarks.settings import Settings
 from benchmarks.worker import Side, Worker
-from covidjax.training import allocator
 
 # Name -> (batch, pixels a side) of each variant, by what is added to the name. The CNN's first is
 # what configs/cnn.py trains with.
@@ -48,7 +47,7 @@ def _measure(
         progress(f"{name}: {size} px, batch {batch}; compiling both sides")
         options = {"network": network, "kind": kind, "batch": batch, "size": size}
         with (
-            Worker("benchmarks.networks:ours", options, allocator.environment()) as ours,
+            Worker("benchmarks.networks:ours", options) as ours,
             Worker(
                 "benchmarks.networks:theirs", {**options, "variant": found.get(size, "")}
             ) as theirs,

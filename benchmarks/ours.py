@@ -14,7 +14,7 @@ import numpy as np
 from covidjax.data.source import cache_root
 from covidjax.experiments import classify_check, objective
 from covidjax.kernels import build
-from covidjax.training import optimizer, sharding, state, steps
+from covidjax.training import loop, optimizer, sharding, state, steps
 
 STEPS = 100_000  # of the schedule; more than are measured
 
@@ -67,8 +67,9 @@ class Training:
     def run(self, times: int) -> None:
         """Takes some steps and waits for the last one."""
         for _ in range(times):
+            loop.settle(self.state)  # as `loop.fit` does
             self.state, _ = self.step(self.state, self.batch, self.key)
-            if not self.compiled:  # as `loop.fit` does
+            if not self.compiled:
                 allocator.give_back()
                 self.compiled = True
         jax.block_until_ready(self.state)

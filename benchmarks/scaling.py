@@ -8,7 +8,6 @@ from benchmarks.compare import Result, in_turns, progress
 from benchmarks.inputs import pixels
 from benchmarks.settings import Settings
 from benchmarks.worker import Worker
-from covidjax.training import allocator
 
 BATCH, SIZE = 32, 64  # of configs/cnn.py; the base, from which one thing changes at a time
 BATCHES = (8, 64, 128)
@@ -57,6 +56,6 @@ def _measure(
     environment: dict[str, str] | None = None,
 ) -> Result:
     progress(f"scaling/{name}")
-    with Worker(target, options, {**allocator.environment(), **(environment or {})}) as side:
+    with Worker(target, options, environment) as side:
         values = in_turns(side.turn, None, min(settings.pairs, 3), settings.say)
     return Result(f"scaling/{name}", "images/s", *values)

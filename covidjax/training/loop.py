@@ -4,6 +4,7 @@ import dataclasses
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from covidjax.training import allocator, sharding
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
+
+SETTLE_SECONDS = 0.001
 
 
 class NonFiniteError(FloatingPointError):
@@ -113,6 +116,7 @@ def fit(
     ahead: dict[str, jax.Array] | None = None
     size = schedule.batch_size
     compiled = False
+    on_cpu = sharding.on_cpu(mesh)
 
     def pull() -> dict[str, jax.Array]:
         count = schedule.next_dispatch(step)
@@ -128,6 +132,8 @@ def fit(
         while not progress.finished:
             count = schedule.next_dispatch(step)
             run = step_fn if count == 1 else several_fn
+            if on_cpu:
+                settle(state)
             state, metrics = run(state, ahead or pull(), key)
             if not compiled:
                 allocator.give_back()
@@ -161,6 +167,16 @@ def fit(
                     f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0]
                 )
     return state, progress
+
+
+def settle(state: TrainState) -> None:
+    """Waits until a CPU is done with the state's step and has freed its temporary buffer.
+
+    A queue gains nothing there, and each step in it has a buffer of its own: the largest part of
+    the memory. The buffer goes a moment after the results are ready.
+    """
+    jax.block_until_ready(state.step)
+    time.sleep(SETTLE_SECONDS)
 
 
 def _judge(progress: Progress, step: int, value: float, schedule: Schedule) -> None:

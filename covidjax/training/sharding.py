@@ -29,6 +29,11 @@ def stacked_by_example(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
+def on_cpu(mesh: Mesh) -> bool:
+    """Whether all devices are CPUs."""
+    return all(device.platform == "cpu" for device in mesh.devices.flat)
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raises ValueError where a batch cannot be cut into equal parts, one a device."""
     if batch_size < 1 or batch_size % mesh.size:

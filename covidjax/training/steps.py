@@ -89,8 +89,7 @@ def steps_per_dispatch(asked: int, mesh: Mesh) -> int:
     The loop body of a scan runs convolutions on CPUs several times slower than a plain step does,
     and there a dispatch costs next to nothing.
     """
-    on_cpu = all(device.platform == "cpu" for device in mesh.devices.flat)
-    return asked or (1 if on_cpu else STEPS_PER_DISPATCH)
+    return asked or (1 if sharding.on_cpu(mesh) else STEPS_PER_DISPATCH)
 
 
 def compile_train_step(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from covidjax.training import allocator
-
 ROOT = Path(__file__).parents[2]
 Launched = tuple[int, str, str]  # exit status, stdout, stderr
 
@@ -70,8 +68,7 @@ def launch_all(environment: dict[str, str]) -> Callable[..., list[Launched]]:
             [sys.executable, str(Path(__file__).with_name("many_launches.py"))],
             input=json.dumps([list(line) for line in command_lines]),
             cwd=ROOT,
-            # What launch.py starts itself again for, which would end the other launches.
-            env=environment | allocator.environment(),
+            env=environment,
             capture_output=True,
             text=True,
             check=True,
