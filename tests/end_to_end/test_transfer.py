@@ -15,6 +15,7 @@ SHRUNK = [
     *("--config.batch_size=16", "--config.validation_fraction=0.3", "--config.views=1"),
     *("--config.bootstrap_samples=50", "--config.evaluations=1", "--config.quiet"),
     *("--config.epochs=1", "--config.model.kernels=plain", "--config.select=last"),
+    *("--noconfig.audit", "--noconfig.saliency"),
 ]
 STRATEGIES = {
     "frozen statistics": ["--config.transfer.freeze_batch_norm", "--config.ema=0.0"],
