@@ -67,7 +67,6 @@ def _against(
         if target.startswith("tf_") and importlib.util.find_spec("tensorflow") is None:
             continue
         with (
-            # Ours as launch.py, which starts itself again with these.
             Worker(f"benchmarks.inputs:{ours[0]}", ours[1]) as first,
             Worker(f"benchmarks.inputs:{target}", options) as second,
         ):
@@ -92,7 +91,6 @@ def decode(prepared: str, fingerprint: str, images: int, folder: str) -> Side:
     """Our pixel cache made anew each time, without equalisation, which the rivals do not do."""
     allocator.keep_blocks()  # as launch.py
     os.environ["COVIDJAX_CACHE"] = folder
-    allocator.keep_blocks()
     from covidjax.data import cache
 
     def run(times: int) -> None:

@@ -9,6 +9,7 @@ The temperature is as good as the validation part is like what comes after: unde
 make the probabilities worse. So the figures before and after stand side by side.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -156,3 +157,15 @@ def _from_sums(sums: Floats, total: Floats | float) -> dict[str, Floats]:
             "observed": outcome / counts,
             "predicted": predicted / counts,
         }
+
+
+def calibrated_threshold(
+    thresholds: Sequence[float | None], temperatures: Sequence[float]
+) -> float | None:
+    """On calibrated probabilities: the mean over the folds; None for more than two classes."""
+    found = [
+        scale([[1 - cut, cut]], temperature)[0, 1]
+        for cut, temperature in zip(thresholds, temperatures, strict=True)
+        if cut is not None
+    ]
+    return float(np.mean(found)) if found else None

@@ -152,18 +152,6 @@ def calibrated(
     return predict
 
 
-def calibrated_threshold(
-    thresholds: Sequence[float | None], temperatures: Sequence[float]
-) -> float | None:
-    """On the scale of `calibrated`: the mean over the folds; None for more than two classes."""
-    found = [
-        scale([[1 - cut, cut]], temperature)[0, 1]
-        for cut, temperature in zip(thresholds, temperatures, strict=True)
-        if cut is not None
-    ]
-    return float(np.mean(found)) if found else None
-
-
 def read(config: ml_collections.ConfigDict, folder: Path, fold: Any, member: int) -> Variables:
     """`params` and `batch_stats` that were evaluated, from the checkpoint."""
     name = member_name(config, fold, member)

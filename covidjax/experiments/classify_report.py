@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from covidjax.data.splits import PARTS, Fold
 from covidjax.data.table import TASKS
-from covidjax.evaluation import intervals, metrics, results
+from covidjax.evaluation import calibration, intervals, metrics, results
 from covidjax.evaluation.predictions import Predicted
 from covidjax.experiments import classify_evidence, external
 from covidjax.experiments.classify_train import Data, Network, Predictions
@@ -143,7 +143,7 @@ def _external(
 ) -> Predicted:
     """Evaluates the images of another hospital, adds their figures to `found`."""
     temperatures = found["calibration"]["temperatures"]
-    cut = classify_evidence.calibrated_threshold(found["threshold"]["values"], temperatures)
+    cut = calibration.calibrated_threshold(found["threshold"]["values"], temperatures)
     probabilities = classify_evidence.calibrated(config, data, network, folder, temperatures)(
         other.images
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data import cache, preprocess, reading
-from covidjax.evaluation.calibration import scale
+from covidjax.evaluation.calibration import calibrated_threshold, scale
 from covidjax.experiments import classify_check, objective
 from covidjax.training import checkpoint
 
@@ -81,18 +81,13 @@ def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Train
     fitted = (found.get("calibration") or {}).get("temperatures") or [1.0] * len(cuts)
     if len(fitted) != len(cuts):
         raise RunError(f"{folder / 'results.json'} has {len(fitted)} temperatures, not {len(cuts)}")
-    scaled = [
-        scale([[1 - cut, cut]], temperature)[0, 1]
-        for cut, temperature in zip(cuts, fitted, strict=True)
-        if cut is not None
-    ]
     return Trained(
         folder,
         config,
         tuple(found["classes"]),
         found["data"] == "phantom",
         tuple(fitted),
-        float(np.mean(scaled)) if scaled else None,
+        calibrated_threshold(cuts, fitted),
         str((found.get("audit") or {}).get("verdict") or NOT_AUDITED),
         {name: restore(folder, config, name) for name in names},
     )
