@@ -120,3 +120,19 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
     config.quiet = False  # no progress bars
     return config
+
+
+def denoise_evaluation(config: ml_collections.ConfigDict) -> None:
+    """Adds what the evaluation of denoised images takes, see experiments/denoise_evaluate.py."""
+    config.classifier = ""  # run:WORKDIR of a classifier: is the diagnosis kept?
+    config.evaluate = ml_collections.ConfigDict()
+    config.evaluate.noises = ""  # kinds of noise, as gaussian,low_dose; "": the trained one
+    config.evaluate.levels = ""  # as 15,25,50, of one kind; "": the usual ones of each
+    # Those of the comparison, of noisy,gaussian,median,tv,nl_means,wavelet,bm3d
+    config.evaluate.methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d"  # "": no comparison
+    config.evaluate.images = 0  # TEST images, evenly taken; 0: `auto_images` of the data
+    config.evaluate.auto_images = ml_collections.ConfigDict({"coronahack": 624, "phantom": 24})
+    config.evaluate.tuning_images = 16  # of validation, that tune the classical methods
+    config.evaluate.timing_images = 12  # whose seconds are taken, one by one
+    config.evaluate.edges = 16  # synthetic ones, of 64 pixels, whose width is measured
+    config.evaluate.examples = 2  # images on the sheet of pictures

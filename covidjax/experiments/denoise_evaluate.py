@@ -6,9 +6,10 @@ they are measured, the noisy input too.
 """
 
 import csv
+import dataclasses
 import io
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,8 +128,19 @@ def cases_of(config: ml_collections.ConfigDict, noise: Noise) -> list[Case]:
     cases = []
     for kind in _split(settings.noises) or [noise.kind]:
         for level in levels_of(settings.levels) or NOISES[kind].tested:
-            cases.append(Case(noise._replace_kind(kind), level))
+            cases.append(Case(dataclasses.replace(noise, kind=kind), level))
     return cases
+
+
+def test_rows(config: ml_collections.ConfigDict, kind: str, count: int) -> NDArray[np.int64]:
+    """Which of `count` TEST images are evaluated, evenly taken: `config.evaluate.images`.
+
+    Args:
+      config: with `evaluate`.
+      kind: "coronahack" or "phantom", of the data.
+      count: TEST images that there are.
+    """
+    return _evenly(count, config.evaluate.images or config.evaluate.auto_images[kind])
 
 
 def evaluate(
@@ -396,8 +408,10 @@ def _plot(
         kind = one.case.noise.kind
         same = [other for other in measured if other.case.noise.kind == kind]
         unit = f"{kind.replace('_', ' ')} noise, {NOISES[kind].unit}"
-        psnr = {name: [q["psnr"].mean() for q in _quality(one, name)] for name in one.quality}
-        labels = {name: f"{name} {values[0]:.2f} dB" for name, values in psnr.items()}
+        labels = {
+            name: f"{name}\n{quality['psnr'].mean():.2f} dB"
+            for name, quality in one.quality.items()
+        }
         at = f"{unit} {one.case.level:g}"
         denoise_plots.write_grid(
             folder / f"denoised_{kind}.png",
@@ -436,10 +450,6 @@ def _plot(
                 title=f"Gain over {REFERENCE} on {n} TEST images, {unit}",
                 phantom=phantom,
             )
-
-
-def _quality(measured: Measured, name: str) -> Iterator[dict[str, Values]]:
-    yield measured.quality[name]
 
 
 def _middle_levels(measured: Sequence[Measured]) -> list[Measured]:

@@ -59,7 +59,7 @@ def load(folder: Path) -> Trained:
       RunError: no such folder, no finished classification run in it, or damaged checkpoints.
     """
     try:
-        return _load(folder, _read_json(folder, "config.json"), _read_json(folder, "results.json"))
+        return _load(folder, read_json(folder, "config.json"), read_json(folder, "results.json"))
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder}: config.json or results.json is damaged, or of another version: "
@@ -160,7 +160,8 @@ def _check_shapes(variables: Variables, config: ml_collections.ConfigDict) -> No
         raise ValueError(f"it holds another network than config.json says, see {other[0]}")
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run's folder, or RunError."""
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))
     except OSError as error:
