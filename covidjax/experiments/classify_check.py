@@ -29,7 +29,7 @@ VALUES: dict[str, Sequence[str]] = {
     "data.source": source.SOURCES,
     "data.equalize": preprocess.EQUALIZE,
     "data.resize": preprocess.RESIZE,
-    "model.name": tuple(models.MODELS),
+    "model.name": tuple(models.CLASSIFIERS),
     "model.kernels": ("auto", "plain"),
     "optimizer.name": optimizer.OPTIMIZERS,
     "transfer.strategy": strategies.STRATEGIES,
