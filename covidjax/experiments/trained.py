@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -93,10 +94,18 @@ def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Train
     )
 
 
-def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Variables:
+def restore(
+    folder: Path, config: ml_collections.ConfigDict, name: str, model: nn.Module | None = None
+) -> Variables:
     """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
 
     They lie on the first device, whatever the run was trained on.
+
+    Args:
+      folder: the run's workdir.
+      config: the run's.
+      name: of the network, "" where there is one.
+      model: the config's; default a classifier.
 
     Raises:
       RunError: the checkpoint is missing, damaged, or of another network.
@@ -104,7 +113,7 @@ def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Varia
     kept = folder / "checkpoints" / name
     try:
         found = checkpoint.read_evaluated(kept, config.select)
-        _check_shapes(found, config)
+        _check_shapes(found, config, model or classify_check.create_model(config))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise RunError(f"the checkpoint {kept} cannot be read: {reason}") from error
@@ -145,9 +154,10 @@ def prepare(run: Trained, path: Path) -> tuple[reading.Reading, NDArray[np.uint8
     return found, preprocess.prepare_image(found.gray, data.size, data.equalize, data.resize)
 
 
-def _check_shapes(variables: Variables, config: ml_collections.ConfigDict) -> None:
+def _check_shapes(
+    variables: Variables, config: ml_collections.ConfigDict, model: nn.Module
+) -> None:
     """Raises ValueError where they are not those of the config's network."""
-    model = classify_check.create_model(config)
     image = jnp.zeros((1, config.data.size, config.data.size, 1))
     made = jax.eval_shape(model.init, jax.random.key(0), image)
     expected = {part: made.get(part, {}) for part in ("params", "batch_stats")}
