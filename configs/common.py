@@ -193,23 +193,28 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.optimizer.warmup = 0.02
     config.optimizer.weight_decay = 0.0
 
+    add_evaluation(config)
+
     config.quiet = False  # no progress bars
     return config
 
 
-def denoise_evaluation(config: ml_collections.ConfigDict) -> None:
-    """Adds what the evaluation of denoised images takes, see experiments/denoise_evaluate.py."""
+def add_evaluation(config: ml_collections.ConfigDict) -> None:
+    """Adds what is measured of denoised images, see covidjax/experiments/denoise_evaluate.py.
+
+    A finished run is evaluated again where these are given other values.
+    """
     config.classifier = ""  # run:WORKDIR of a classifier: is the diagnosis kept?
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.noises = ""  # kinds of noise, as gaussian,low_dose; "": the trained one
     config.evaluate.levels = ""  # as 15,25,50, of one kind; "": the usual ones of each
-    # Those of the comparison, of noisy,gaussian,median,tv,nl_means,wavelet,bm3d
-    config.evaluate.methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d"  # "": no comparison
+    methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d"
+    config.evaluate.methods = methods  # to compare with, tuned on validation; "": none
     config.evaluate.images = 0  # TEST images, evenly taken; 0: `auto_images` of the data
     config.evaluate.auto_images = ml_collections.ConfigDict({"coronahack": 624, "phantom": 24})
-    config.evaluate.tuning_images = 16  # of validation, that tune the classical methods
+    config.evaluate.tuning_images = 16  # of validation, that tune the methods
     config.evaluate.timing_images = 12  # whose seconds are taken, one by one
-    config.evaluate.edges = 16  # synthetic ones, of 64 pixels, whose width is measured
+    config.evaluate.edges = 16  # synthetic ones, whose width is measured
     config.evaluate.examples = 2  # images on the sheet of pictures
 
 

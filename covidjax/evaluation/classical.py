@@ -134,9 +134,7 @@ METHODS: dict[str, Method] = {
     "noisy": Method(noisy, {}),
     "gaussian": Method(gaussian, {"pixels": (0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)}),
     "median": Method(median, {"size": (3, 5, 7)}),
-    "tv": Method(
-        total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, package="skimage"
-    ),
+    "tv": Method(total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, package="skimage"),
     "nl_means": Method(
         nl_means, {"h": (0.4, 0.6, 0.8, 1.0), "patch": (3, 5, 7)}, package="skimage"
     ),

@@ -123,9 +123,7 @@ def write_spectra(
     for number, ((name, found), style) in enumerate(
         zip(spectra.items(), canvas.styles(), strict=False)
     ):
-        canvas.line(
-            axes, found.frequencies, found.power * 255**2, _style(number, style), name
-        )
+        canvas.line(axes, found.frequencies, found.power * 255**2, _style(number, style), name)
     axes.set_yscale("log")
     axes.set_xlabel("Spatial frequency (cycles a pixel)")
     axes.set_ylabel("Noise power spectrum\n((gray levels of 255)² pixel²)")

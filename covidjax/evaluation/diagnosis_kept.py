@@ -86,7 +86,7 @@ def diagnosis_kept(
 
     def of(key: tuple[str, str]) -> dict[str, Any]:
         at, base = place[key], place["", ""]
-        pick = (lambda draws, row: None if draws is None else draws[row])
+        pick = lambda draws, row: None if draws is None else draws[row]
         lost_draws = None if area_draws is None else area_draws[base] - area_draws[at]
         return {
             "auroc": figure(float(areas[at, 0]), pick(area_draws, at)),

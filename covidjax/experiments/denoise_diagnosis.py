@@ -89,8 +89,8 @@ def load(
     own = run.config.data
     if data.resize != own.resize or (own.resize == "pad" and own.equalize != data.equalize):
         raise DiagnosisError(
-            f"{where} has config.data.resize={own.resize} and equalize={own.equalize}, the denoiser "
-            f"{data.resize} and {data.equalize}: what it sees would not be what it was trained on; "
+            f"{where} has config.data.resize={own.resize} and equalize={own.equalize}, the "
+            f"denoiser {data.resize} and {data.equalize}: it would not see what it was trained on; "
             "give both resize=squash"
         )
     if data.equalize not in ("none", own.equalize):
@@ -112,9 +112,7 @@ def load(
     )
 
 
-def make_predict(
-    run: trained.Trained, equalize: str
-) -> Callable[[Images], NDArray[np.float64]]:
+def make_predict(run: trained.Trained, equalize: str) -> Callable[[Images], NDArray[np.float64]]:
     """float32 [n, h, w] in [0, 1] -> calibrated probability of class 1 [n]; as `trained` averages.
 
     Members are averaged within their fold, the fold's temperature is applied, folds are averaged.

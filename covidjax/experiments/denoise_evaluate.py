@@ -9,7 +9,7 @@ import csv
 import dataclasses
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +26,10 @@ from covidjax.evaluation import classical, denoise_plots, edge_sharpness, image_
 from covidjax.evaluation.classical import Denoise, Images, Tuned
 from covidjax.evaluation.noise_spectrum import Spectrum, radial_spectrum
 from covidjax.evaluation.paired_means import means_with_intervals
-from covidjax.experiments import denoise_diagnosis
+from covidjax.experiments import denoise_check, denoise_diagnosis
 from covidjax.experiments.fields import nearest
 
-CHUNK = 16  # images a call of a network, always as many, so that it is compiled once
+CHUNK = 16  # images a call
 REFERENCE = "bm3d"  # what the networks are compared with
 EDGE_SIDE = 64  # pixels of the synthetic edges
 CLEAN = "clean"  # the name under which clean images stand beside the methods
@@ -117,30 +117,58 @@ def levels_of(text: str) -> tuple[float, ...]:
     return levels
 
 
-def cases_of(config: ml_collections.ConfigDict, noise: Noise) -> list[Case]:
+def cases_of(config: ml_collections.ConfigDict) -> list[Case]:
     """What to evaluate at: `config.evaluate` where it says so, else the trained noise's levels.
 
-    Args:
-      config: with `evaluate`.
-      noise: the one that is trained with; other kinds take its other parameters.
+    Other kinds of noise take the trained one's other parameters.
     """
-    settings = config.evaluate
+    settings, noise = config.evaluate, denoise_check.create_noise(config)
     cases = []
     for kind in _split(settings.noises) or [noise.kind]:
-        for level in levels_of(settings.levels) or NOISES[kind].tested:
+        usual = NOISES[kind].tested
+        if kind == config.noise.kind:
+            usual = denoise_check.validation_levels(config)
+        for level in levels_of(settings.levels) or usual:
             cases.append(Case(dataclasses.replace(noise, kind=kind), level))
     return cases
 
 
-def test_rows(config: ml_collections.ConfigDict, kind: str, count: int) -> NDArray[np.int64]:
-    """Which of `count` TEST images are evaluated, evenly taken: `config.evaluate.images`.
+def tested_rows(
+    config: ml_collections.ConfigDict, kind: str, rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Which of the TEST rows are evaluated, evenly taken: `config.evaluate.images`.
 
     Args:
       config: with `evaluate`.
       kind: "coronahack" or "phantom", of the data.
-      count: TEST images that there are.
+      rows: of all TEST images.
     """
-    return _evenly(count, config.evaluate.images or config.evaluate.auto_images[kind])
+    wanted = config.evaluate.images or config.evaluate.auto_images[kind]
+    return rows[_evenly(len(rows), wanted)]
+
+
+def table(results: Mapping[str, Any], network: str) -> str:
+    """The PSNR of all methods, and what the network gains, as text for the terminal."""
+    figures = results["splits"]["test"]
+    cases = list(results["denoising"]["tuned"])
+    methods = list(dict.fromkeys(key.split("/")[0] for key in figures))
+    width = max(map(len, methods))
+    lines = [f"PSNR (dB) on TEST, n={results['denoising']['images']}"]
+    lines.append(" " * width + "".join(f"  {case:>22}" for case in cases))
+    for method in methods:
+        cells = [_cell(figures[f"{method}/{case}/psnr"]) for case in cases]
+        lines.append(f"{method:<{width}}" + "".join(f"  {cell:>22}" for cell in cells))
+    for case in cases:
+        if share := figures.get(f"{network}_minus_{REFERENCE}/{case}/share_better"):
+            lines.append(f"{network} is better on {share['value']:.1%} of the images at {case}")
+    for kind, ratios in results["denoising"]["times_faster_than_bm3d"].items():
+        lines.append(f"{kind}: {network} takes {ratios[network]:.1f} times less time an image")
+    return "\n".join(lines)
+
+
+def _cell(figure: Mapping[str, Any]) -> str:
+    edges = figure["ci95"]
+    return f"{figure['value']:.2f}" + (f" [{edges[0]:.2f}, {edges[1]:.2f}]" if edges else "")
 
 
 def evaluate(
@@ -194,9 +222,7 @@ def evaluate(
                 name: classical.tune(name, tuning, made, case.noise, case.level, bar.update)
                 for name in names
             }
-            denoisers = {name: tuned[name].denoise for name in names} | {
-                name: batched(network) for name, network in networks.items()
-            }
+            denoisers = {name: tuned[name].denoise for name in names} | dict(networks)
             measured.append(
                 _measure(case, tested, denoisers, tuned, edges, shown, config.seed, classifier, bar)
             )
@@ -226,22 +252,6 @@ def evaluate(
     return results
 
 
-def batched(denoise: Denoise) -> Denoise:
-    """`denoise` in calls of CHUNK images each, the last one padded; the result is clipped."""
-
-    def run(images: Images) -> Images:
-        # One image alone stays one: that is how it is timed.
-        size = CHUNK if len(images) > 1 else 1
-        parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            padded = np.pad(part, ((0, size - len(part)), (0, 0), (0, 0)), mode="edge")
-            parts.append(np.asarray(denoise(padded))[: len(part)])
-        return np.clip(np.concatenate(parts), 0, 1).astype(np.float32)
-
-    return run
-
-
 def _measure(
     case: Case,
     tested: Tested,
@@ -258,21 +268,28 @@ def _measure(
     noisy_edges = _noisy(case, edges.images, seed, "edges")
     found = Measured(case, {}, {}, {}, tuned, {}, {CLEAN: clean[shown]})
     for name, denoise in denoisers.items():
-        parts = []
-        for start in range(0, len(noisy), CHUNK):
-            part = noisy[start : start + CHUNK]
-            padded = np.pad(part, ((0, CHUNK - len(part)), (0, 0), (0, 0)), mode="edge")
-            whole = padded if name not in tuned else part
-            parts.append(denoise(whole)[: len(part)])
-            bar.update(len(part))
-        output = np.concatenate(parts)
+        output = _denoised(denoise, noisy, bar.update)
         found.quality[name] = image_quality.qualities(clean, output)
         found.spectra[name] = radial_spectrum(output - clean)
-        found.edges[name] = edge_sharpness.measure(denoise, noisy_edges, edges, seed=seed)
+        found.edges[name] = edge_sharpness.edge_width_with_interval(
+            _denoised(denoise, noisy_edges), edges.distances, seed=seed
+        )
         found.examples[name] = output[shown]
         if classifier is not None:
             found.scores[name] = classifier.predict(output)
     return found
+
+
+def _denoised(
+    denoise: Denoise, images: Images, on_images: Callable[[int], object] = lambda _: None
+) -> Images:
+    """All images, CHUNK at a time, clipped to [0, 1]."""
+    parts = []
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        parts.append(np.clip(denoise(part), 0, 1))
+        on_images(len(part))
+    return np.concatenate(parts)
 
 
 def _noisy(case: Case, images: Images, seed: int, purpose: str) -> Images:
@@ -331,8 +348,7 @@ def _seconds(
     found = {}
     for one in _middle_levels(measured):
         noisy = _noisy(one.case, tested.images[:count], seed, "test")
-        denoisers = {name: tuned.denoise for name, tuned in one.tuned.items()}
-        denoisers |= {name: batched(network) for name, network in networks.items()}
+        denoisers = {name: tuned.denoise for name, tuned in one.tuned.items()} | dict(networks)
         found[one.case.noise.kind] = classical.seconds_an_image(denoisers, noisy)
     return found
 
@@ -370,7 +386,7 @@ def _diagnosis(
         classifier.predict(tested.images),
         {one.case.name: one.scores for one in measured},
         {
-            name: classifier.predict(batched(network)(tested.images))
+            name: classifier.predict(_denoised(network, tested.images))
             for name, network in networks.items()
         },
         samples=config.bootstrap_samples,
