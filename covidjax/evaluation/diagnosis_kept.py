@@ -69,43 +69,37 @@ def diagnosis_kept(
             raise EvaluationError(f"{key}: {column.shape} probabilities for {len(y)} labels")
     flips = np.stack([(c >= threshold) != (columns["", ""] >= threshold) for c in columns.values()])
     areas, shares = _figures(y, columns, flips, np.ones((1, len(y))))
-    drawn: list[tuple[Floats, Floats]] = []
+    drawn = [(areas[:, :0], shares[:, :0])]  # without resamples there are no intervals
     if spread(y, codes):
         drawn = [
             _figures(y, columns, flips, weights)
             for weights in resampled_weights(y, codes, samples, seed)
         ]
+    area_draws, flip_draws = (np.concatenate(parts, axis=1) for parts in zip(*drawn, strict=True))
     place = {key: number for number, key in enumerate(columns)}
-    area_draws = np.concatenate([part[0] for part in drawn], axis=1) if drawn else None
-    flip_draws = np.concatenate([part[1] for part in drawn], axis=1) if drawn else None
-    n = len(y)
 
-    def figure(value: float, draws: Floats | None) -> dict[str, Any]:
-        undefined = draws is None or not np.isfinite(value) or not np.isfinite(draws).any()
-        return {"value": value, "ci95": None if undefined else percentiles(draws), "n": n}
+    def figure(value: float, draws: Floats) -> dict[str, Any]:
+        defined = np.isfinite(value) and np.isfinite(draws).any()
+        return {"value": float(value), "ci95": percentiles(draws) if defined else None, "n": len(y)}
 
     def of(key: tuple[str, str]) -> dict[str, Any]:
         at, base = place[key], place["", ""]
-        pick = lambda draws, row: None if draws is None else draws[row]
-        lost_draws = None if area_draws is None else area_draws[base] - area_draws[at]
+        lost = areas[base, 0] - areas[at, 0]
         return {
-            "auroc": figure(float(areas[at, 0]), pick(area_draws, at)),
-            "lost": figure(float(areas[base, 0] - areas[at, 0]), lost_draws),
-            "flips": figure(float(shares[at, 0]), pick(flip_draws, at)),
+            "auroc": figure(areas[at, 0], area_draws[at]),
+            "lost": figure(lost, area_draws[base] - area_draws[at]),
+            "flips": figure(shares[at, 0], flip_draws[at]),
         }
 
     def regained(case: str, method: str) -> dict[str, Any]:
         base, noisy, at = place["", ""], place[case, NOISY], place[case, method]
-        lost = areas[base, 0] - areas[noisy, 0]
-        if area_draws is None:
-            return figure(float("nan"), None)
-        lost_draws = area_draws[base] - area_draws[noisy]
-        if percentiles(lost_draws)[0] <= 0:
-            return figure(float("nan"), None)
+        lost = area_draws[base] - area_draws[noisy]
+        if not len(lost) or percentiles(lost)[0] <= 0:
+            return figure(np.nan, lost)
         with np.errstate(divide="ignore", invalid="ignore"):
-            draws = (area_draws[at] - area_draws[noisy]) / lost_draws
-        draws[lost_draws <= 0] = np.nan
-        return figure(float((areas[at, 0] - areas[noisy, 0]) / lost), draws)
+            draws = np.where(lost > 0, (area_draws[at] - area_draws[noisy]) / lost, np.nan)
+        share = (areas[at, 0] - areas[noisy, 0]) / (areas[base, 0] - areas[noisy, 0])
+        return figure(share, draws)
 
     found: dict[str, Any] = {
         "clean": {"auroc": of(("", ""))["auroc"]},
