@@ -208,7 +208,7 @@ def add_evaluation(config: ml_collections.ConfigDict) -> None:
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.noises = ""  # kinds of noise, as gaussian,low_dose; "": the trained one
     config.evaluate.levels = ""  # as 15,25,50, of one kind; "": the usual ones of each
-    methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d"
+    methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d,bm3d_fast"
     config.evaluate.methods = methods  # to compare with, tuned on validation; "": none
     config.evaluate.images = 0  # TEST images, evenly taken; 0: `auto_images` of the data
     config.evaluate.auto_images = ml_collections.ConfigDict({"coronahack": 624, "phantom": 24})

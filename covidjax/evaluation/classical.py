@@ -108,28 +108,43 @@ def wavelet(
 
 
 def bm3d(
-    image: Image, sigma: float, noise: Noise, level: float, *, factor: float, transform: str
+    image: Image,
+    sigma: float,
+    noise: Noise,
+    level: float,
+    *,
+    factor: float,
+    transform: str,
+    exact: bool = True,
 ) -> Image:
     """BM3D (Dabov 2007; Makinen 2020), profile `np`; `factor` multiplies the noise it is told.
 
     With transform="anscombe", for low doses, it works on the exposures I = dose N0 exp(-D v), whose
     noise is Poisson-Gaussian: they are stabilised (`anscombe`), denoised, brought back without
     bias, and their logarithm is taken again.
+
+    Without `exact` the package leaves out the variances of 2020 (nf = 0), which are made for noise
+    that is correlated. For white noise that is several times faster and hardly worse, so this is
+    the version to be fast against.
     """
     import bm3d as package
+    from bm3d.profiles import BM3DProfile
 
+    profile = BM3DProfile()
+    if not exact:
+        profile.nf = 0
     if transform == "none":
-        return np.asarray(package.bm3d(image, factor * sigma))
-    # from_counts cut counts below 1 off, so that is where these begin too.
+        return np.asarray(package.bm3d(image, factor * sigma, profile))
     full = level * noise.photons
     stable = anscombe.forward(full * np.exp(-noise.absorption * image), noise.electronic)
     low, high = float(stable.min()), float(stable.max())
     spread = max(high - low, 1e-6)  # BM3D's other constants are for images in [0, 1]
-    found = np.asarray(package.bm3d((stable - low) / spread, factor / spread)) * spread + low
-    counts = np.maximum(anscombe.inverse(found, noise.electronic), 1e-6)
+    found = np.asarray(package.bm3d((stable - low) / spread, factor / spread, profile))
+    counts = np.maximum(anscombe.inverse(found * spread + low, noise.electronic), 1e-6)
     return np.asarray(-np.log(counts / full) / noise.absorption)
 
 
+BM3D_GRID = {"factor": (0.95, 1.05, 1.15), "transform": ("none",)}
 METHODS: dict[str, Method] = {
     "noisy": Method(noisy, {}),
     "gaussian": Method(gaussian, {"pixels": (0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)}),
@@ -143,7 +158,8 @@ METHODS: dict[str, Method] = {
         {"rule": ("BayesShrink", "VisuShrink"), "factor": (0.4, 0.6, 0.8, 1.0, 1.2)},
         package="skimage",
     ),
-    "bm3d": Method(bm3d, {"factor": (0.95, 1.05, 1.15), "transform": ("none",)}, package="bm3d"),
+    "bm3d": Method(bm3d, BM3D_GRID, "bm3d"),
+    "bm3d_fast": Method(functools.partial(bm3d, exact=False), BM3D_GRID, "bm3d"),
 }
 # Where the noise is Poisson-Gaussian: both, and validation chooses.
 LOW_DOSE_TRANSFORMS = ("anscombe", "none")
@@ -172,7 +188,7 @@ def available(names: Sequence[str]) -> tuple[list[str], str]:
 def grid_of(name: str, noise: Noise) -> list[dict[str, Any]]:
     """All parameters to try."""
     grid = dict(METHODS[name].grid)
-    if name == "bm3d" and noise.kind == "low_dose":
+    if METHODS[name].grid is BM3D_GRID and noise.kind == "low_dose":
         grid["transform"] = LOW_DOSE_TRANSFORMS
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 

@@ -8,8 +8,9 @@ they are measured, the noisy input too.
 import csv
 import dataclasses
 import io
+import itertools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from covidjax.experiments import denoise_check, denoise_diagnosis
 from covidjax.experiments.fields import nearest
 
 CHUNK = 16  # images a call
-REFERENCE = "bm3d"  # what the networks are compared with
+REFERENCES = ("bm3d", "bm3d_fast")  # what the networks are compared with, those that there are
 EDGE_SIDE = 64  # pixels of the synthetic edges
 CLEAN = "clean"  # the name under which clean images stand beside the methods
 
@@ -151,18 +152,20 @@ def table(results: Mapping[str, Any], network: str) -> str:
     """The PSNR of all methods, and what the network gains, as text for the terminal."""
     figures = results["splits"]["test"]
     cases = list(results["denoising"]["tuned"])
-    methods = list(dict.fromkeys(key.split("/")[0] for key in figures))
+    methods = list(dict.fromkeys(key.split("/")[0] for key in figures if "_minus_" not in key))
     width = max(map(len, methods))
     lines = [f"PSNR (dB) on TEST, n={results['denoising']['images']}"]
     lines.append(" " * width + "".join(f"  {case:>22}" for case in cases))
     for method in methods:
         cells = [_cell(figures[f"{method}/{case}/psnr"]) for case in cases]
         lines.append(f"{method:<{width}}" + "".join(f"  {cell:>22}" for cell in cells))
-    for case in cases:
-        if share := figures.get(f"{network}_minus_{REFERENCE}/{case}/share_better"):
-            lines.append(f"{network} is better on {share['value']:.1%} of the images at {case}")
-    for kind, ratios in results["denoising"]["times_faster_than_bm3d"].items():
-        lines.append(f"{kind}: {network} takes {ratios[network]:.1f} times less time an image")
+    for reference, case in itertools.product(_references(methods), cases):
+        share = figures[f"{network}_minus_{reference}/{case}/share_better"]["value"]
+        lines.append(f"{network} is better than {reference} on {share:.1%} of them at {case}")
+    for kind, ratios in results["denoising"]["times_faster"].items():
+        for pair, ratio in ratios.items():
+            other = pair.removeprefix(f"{network}/")
+            lines.append(f"{kind}: {network} is {ratio:.1f} times as fast as {other}")
     return "\n".join(lines)
 
 
@@ -198,7 +201,7 @@ def evaluate(
     Returns:
       What `results.json` holds beside the experiment's own facts: `splits.test` with
       `METHOD/NOISE/LEVEL/FIGURE` and, for each network, `NET_minus_bm3d/NOISE/LEVEL/FIGURE` and
-      `.../share_better`; `denoising` (parameters tuned, seconds an image, edge widths, spectra);
+      `.../share_better` (by PSNR), and the same of bm3d_fast; `denoising` (parameters tuned, seconds an image, edge widths, spectra);
       and `diagnosis` where there is a classifier.
     """
     settings = config.evaluate
@@ -235,7 +238,7 @@ def evaluate(
             "left_out": left_out,
             "tuned": {m.case.name: _tuned(m, len(tuning)) for m in measured},
             "seconds_an_image": seconds,
-            "times_faster_than_bm3d": _speedups(seconds, list(networks)),
+            "times_faster": _speedups(seconds, list(networks)),
             "edge_width_pixels": {m.case.name: m.edges for m in measured},
             "edge_width_clean": edge_sharpness.BLUR * edge_sharpness.GAUSSIAN_WIDTH,
             "spectra": {
@@ -324,13 +327,11 @@ def _figures(
         for method, quality in one.quality.items():
             for figure, values in quality.items():
                 columns[f"{method}/{one.case.name}/{figure}"] = values
-        for name in networks:
-            if REFERENCE not in one.quality:
-                continue
-            prefix = f"{name}_minus_{REFERENCE}/{one.case.name}"
+        for name, reference in itertools.product(networks, _references(one.quality)):
+            prefix = f"{name}_minus_{reference}/{one.case.name}"
             for figure, values in one.quality[name].items():
-                columns[f"{prefix}/{figure}"] = values - one.quality[REFERENCE][figure]
-            better = one.quality[name]["psnr"] > one.quality[REFERENCE]["psnr"]
+                columns[f"{prefix}/{figure}"] = values - one.quality[reference][figure]
+            better = one.quality[name]["psnr"] > one.quality[reference]["psnr"]
             columns[f"{prefix}/share_better"] = better.astype(np.float64)
     return means_with_intervals(
         columns, tested.groups, samples=config.bootstrap_samples, seed=config.seed
@@ -353,13 +354,21 @@ def _seconds(
     return found
 
 
+def _references(methods: Collection[str]) -> list[str]:
+    return [name for name in REFERENCES if name in methods]
+
+
 def _speedups(
     seconds: Mapping[str, Mapping[str, float]], networks: Sequence[str]
 ) -> dict[str, dict[str, float]]:
+    """{kind of noise: {NETWORK/REFERENCE: how many times less time the network takes}}."""
     return {
-        kind: {name: taken[REFERENCE] / taken[name] for name in networks}
+        kind: {
+            f"{name}/{reference}": taken[reference] / taken[name]
+            for name in networks
+            for reference in _references(taken)
+        }
         for kind, taken in seconds.items()
-        if REFERENCE in taken
     }
 
 
@@ -453,17 +462,17 @@ def _plot(
             title=f"What is left, {at}, {n} TEST images",
             phantom=phantom,
         )
-        if REFERENCE in one.quality and networks:
+        for reference in _references(one.quality)[:1] if networks else []:
             denoise_plots.write_gains(
                 folder / f"gains_{kind}.png",
                 {
                     f"{name}, {other.case.level:g}": other.quality[name]["psnr"]
-                    - other.quality[REFERENCE]["psnr"]
+                    - other.quality[reference]["psnr"]
                     for name in networks
                     for other in same
                 },
-                reference=REFERENCE,
-                title=f"Gain over {REFERENCE} on {n} TEST images, {unit}",
+                reference=reference,
+                title=f"Gain over {reference} on {n} TEST images, {unit}",
                 phantom=phantom,
             )
 
