@@ -162,8 +162,11 @@ def write_gains(
 
 
 def _style(number: int, style: canvas.Style) -> canvas.Style:
-    """A second round through the styles gets another marker, so that no two lines are alike."""
-    return style if number < len(canvas.STYLES) else (style[0], style[1], "x*<>dh"[number % 6])
+    """In a second round through the styles another line and marker: no two lines are alike."""
+    count = len(canvas.STYLES)
+    if number < count:
+        return style
+    return style[0], canvas.STYLES[(number + 1) % count][1], "x*<>dh"[number % count]
 
 
 def _enlarged(picture: NDArray[np.floating], factor: int) -> NDArray[np.uint8]:

@@ -201,8 +201,8 @@ def evaluate(
     Returns:
       What `results.json` holds beside the experiment's own facts: `splits.test` with
       `METHOD/NOISE/LEVEL/FIGURE` and, for each network, `NET_minus_bm3d/NOISE/LEVEL/FIGURE` and
-      `.../share_better` (by PSNR), and the same of bm3d_fast; `denoising` (parameters tuned, seconds an image, edge widths, spectra);
-      and `diagnosis` where there is a classifier.
+      `.../share_better` (by PSNR), and the same of bm3d_fast; `denoising` (parameters tuned,
+      seconds an image, edge widths, spectra); and `diagnosis` where there is a classifier.
     """
     settings = config.evaluate
     names, left_out = classical.available(_split(settings.methods))
@@ -432,17 +432,17 @@ def _plot(
     for one in _middle_levels(measured):
         kind = one.case.noise.kind
         same = [other for other in measured if other.case.noise.kind == kind]
-        unit = f"{kind.replace('_', ' ')} noise, {NOISES[kind].unit}"
+        words, unit = f"{kind.replace('_', ' ')} noise", NOISES[kind].unit
+        at = f"{words}, level {one.case.level:g} ({unit})"
         labels = {
             name: f"{name}\n{quality['psnr'].mean():.2f} dB"
             for name, quality in one.quality.items()
         }
-        at = f"{unit} {one.case.level:g}"
         denoise_plots.write_grid(
             folder / f"denoised_{kind}.png",
             one.examples,
             labels,
-            title=f"{at} (labels: mean over {n} TEST images)",
+            title=f"{at}; PSNR: mean over {n} TEST images",
             phantom=phantom,
         )
         denoise_plots.write_levels(
@@ -453,13 +453,13 @@ def _plot(
             },
             [other.case.level for other in same],
             unit=unit,
-            title=f"PSNR on {n} TEST images",
+            title=f"PSNR on {n} TEST images, {words}",
             phantom=phantom,
         )
         denoise_plots.write_spectra(
             folder / f"spectra_{kind}.png",
             one.spectra,
-            title=f"What is left, {at}, {n} TEST images",
+            title=f"What is left of the noise on {n} TEST images\n{at}",
             phantom=phantom,
         )
         for reference in _references(one.quality)[:1] if networks else []:
@@ -472,7 +472,7 @@ def _plot(
                     for other in same
                 },
                 reference=reference,
-                title=f"Gain over {reference} on {n} TEST images, {unit}",
+                title=f"Gain over {reference} on {n} TEST images\n{words}, {unit}",
                 phantom=phantom,
             )
 
