@@ -50,7 +50,7 @@ class Case(NamedTuple):
         return f"{self.noise.kind}/{self.level:g}"
 
 
-class Tested(NamedTuple):
+class Films(NamedTuple):
     """The TEST images, one entry each: name, group (patient or examination), clean pixels."""
 
     names: Sequence[str]
@@ -177,7 +177,7 @@ def _cell(figure: Mapping[str, Any]) -> str:
 def evaluate(
     config: ml_collections.ConfigDict,
     tuning: Images,
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     cases: Sequence[Case],
     folder: Path,
@@ -257,7 +257,7 @@ def evaluate(
 
 def _measure(
     case: Case,
-    tested: Tested,
+    tested: Films,
     denoisers: Mapping[str, Denoise],
     tuned: dict[str, Tuned],
     edges: edge_sharpness.Edges,
@@ -318,7 +318,7 @@ _add = jax.jit(
 def _figures(
     config: ml_collections.ConfigDict,
     measured: Sequence[Measured],
-    tested: Tested,
+    tested: Films,
     networks: Sequence[str],
 ) -> dict[str, Any]:
     """{METHOD/NOISE/LEVEL/FIGURE: {"value", "ci95", "n"}}, all from the same resamples."""
@@ -340,7 +340,7 @@ def _figures(
 
 def _seconds(
     measured: Sequence[Measured],
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     count: int,
     seed: int,
@@ -385,7 +385,7 @@ def _tuned(measured: Measured, images: int) -> dict[str, Any]:
 def _diagnosis(
     config: ml_collections.ConfigDict,
     classifier: denoise_diagnosis.Classifier,
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     measured: Sequence[Measured],
 ) -> dict[str, Any]:
@@ -403,7 +403,7 @@ def _diagnosis(
     )
 
 
-def _write_csv(path: Path, measured: Sequence[Measured], tested: Tested, phantom: bool) -> None:
+def _write_csv(path: Path, measured: Sequence[Measured], tested: Films, phantom: bool) -> None:
     """One row an image, case and method."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -423,7 +423,7 @@ def _write_csv(path: Path, measured: Sequence[Measured], tested: Tested, phantom
 def _plot(
     folder: Path,
     measured: Sequence[Measured],
-    tested: Tested,
+    tested: Films,
     networks: Sequence[str],
     figures: Mapping[str, Any],
     phantom: bool,

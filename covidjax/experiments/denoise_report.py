@@ -84,11 +84,11 @@ def write(
     return read_results(folder)
 
 
-def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_evaluate.Tested:
+def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_evaluate.Films:
     """The TEST images that `config.evaluate` asks for."""
     rows = denoise_evaluate.tested_rows(config, data.prepared.kind, data.fold.test)
     names, groups = (data.table[column].to_numpy()[rows] for column in ("image", "group"))
-    return denoise_evaluate.Tested(names, groups, to_float(data.images[rows]))
+    return denoise_evaluate.Films(names, groups, to_float(data.images[rows]))
 
 
 def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
