@@ -35,16 +35,18 @@ def run(tmp_path_factory) -> trained.Trained:
     config.model.widths, config.model.convs, config.data.size = (4, 8), 1, SIDE
     model = classify_check.create_model(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, SIDE, SIDE, 1)))
-    # Above 0, as variances must be.
-    networks = {
-        f"fold{seed}": jax.tree.map(
-            lambda leaf, seed=seed: (
-                np.random.default_rng(seed).uniform(0.1, 1, leaf.shape).astype(leaf.dtype)
+    networks = {}
+    for seed in (0, 1):
+        draw = np.random.default_rng(seed)
+        networks[f"fold{seed}"] = {
+            "params": jax.tree.map(
+                lambda leaf, draw=draw: draw.normal(0, 0.5, leaf.shape).astype(leaf.dtype),
+                shapes["params"],
             ),
-            dict(shapes),
-        )
-        for seed in (0, 1)
-    }
+            "batch_stats": jax.tree.map(
+                lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes["batch_stats"]
+            ),
+        }
     folder = tmp_path_factory.mktemp("classifier")
     (folder / "config.json").write_text(json.dumps({"data": {"fingerprint": "abc"}}))
     fold = splits.Fold("", 0, ROWS[:8], ROWS[8:12], ROWS[12:23])
