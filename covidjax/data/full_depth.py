@@ -27,7 +27,6 @@ MIN_SIDE = 16  # pixels
 PERCENTILES = (0.05, 99.95)
 # Formats that hold 8 and 16 bits without loss; pictures of others are written as PNG.
 LOSSLESS = (".png", ".tif", ".tiff")
-UNCHANGED_SHARE = 1e-3  # of pixels, at each end of a DICOM file's values
 
 Gray = NDArray[np.float32]
 
@@ -95,7 +94,8 @@ def write_film(path: Path, film: Film, gray: Gray, made_by: str) -> None:
 
 def _read(data: bytes, path: Path) -> Film:
     shown, _, notes = reading.read_picture(data, None)
-    levels, top, kind = shown.astype(np.int64), 255, np.dtype(np.uint8)
+    levels, top = shown.astype(np.int64), 255
+    kind: np.dtype[Any] = np.dtype(np.uint8)
     with Image.open(io.BytesIO(data)) as image:
         if image.mode.startswith("I"):
             levels, bits = reading.wide_levels(image)

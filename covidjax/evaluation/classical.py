@@ -29,6 +29,9 @@ Images = NDArray[np.float32]  # [n, height, width]
 Denoise = Callable[[Images], Images]
 
 
+WAVELET = "sym4"
+
+
 class Method(NamedTuple):
     """A denoiser and what is tried on validation.
 
@@ -98,11 +101,22 @@ def nl_means(
 def wavelet(
     image: Image, sigma: float, noise: Noise, level: float, *, rule: str, factor: float
 ) -> Image:
-    """Soft thresholds on symlets: BayesShrink (Chang 2000) or VisuShrink (Donoho 1994)."""
+    """Soft thresholds on symlets: BayesShrink (Chang 2000) or VisuShrink (Donoho 1994).
+
+    All levels that the image has room for: scikit-image's own choice is one level at 128 pixels,
+    which leaves the noise's coarse part.
+    """
+    import pywt
     from skimage.restoration import denoise_wavelet
 
     found = denoise_wavelet(
-        image, sigma=factor * sigma, wavelet="sym4", method=rule, mode="soft", rescale_sigma=False
+        image,
+        sigma=factor * sigma,
+        wavelet=WAVELET,
+        method=rule,
+        mode="soft",
+        wavelet_levels=max(1, pywt.dwt_max_level(min(image.shape), WAVELET)),
+        rescale_sigma=False,
     )
     return np.asarray(found)
 
@@ -151,7 +165,7 @@ METHODS: dict[str, Method] = {
     "median": Method(median, {"size": (3, 5, 7)}),
     "tv": Method(total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, package="skimage"),
     "nl_means": Method(
-        nl_means, {"h": (0.4, 0.6, 0.8, 1.0), "patch": (3, 5, 7)}, package="skimage"
+        nl_means, {"h": (0.4, 0.6, 0.8, 1.0), "patch": (5, 7, 9)}, package="skimage"
     ),
     "wavelet": Method(
         wavelet,

@@ -129,7 +129,7 @@ def _width(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     if high - low < 1e-6:
         return float("nan")
     profile = isotonic_regression(raw, sample_weight=counts[full])
-    share = (np.asarray(profile) - low) / (high - low)
+    share = (np.asarray(profile, np.float64) - low) / (high - low)
     return _crossing(places, share, 0.9) - _crossing(places, share, 0.1)
 
 

@@ -98,7 +98,7 @@ def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 in [0, 1]."""
-    return images.astype(np.float32) / 255
+    return images.astype(np.float32) / np.float32(255)
 
 
 def read_results(folder: Path) -> dict[str, Any]:
