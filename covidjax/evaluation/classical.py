@@ -158,14 +158,14 @@ def bm3d(
     return np.asarray(-np.log(counts / full) / noise.absorption)
 
 
-BM3D_GRID = {"factor": (0.95, 1.05, 1.15), "transform": ("none",)}
+BM3D_GRID = {"factor": (0.95, 1.05, 1.15, 1.25), "transform": ("none",)}
 METHODS: dict[str, Method] = {
     "noisy": Method(noisy, {}),
     "gaussian": Method(gaussian, {"pixels": (0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)}),
     "median": Method(median, {"size": (3, 5, 7)}),
     "tv": Method(total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, package="skimage"),
     "nl_means": Method(
-        nl_means, {"h": (0.4, 0.6, 0.8, 1.0), "patch": (5, 7, 9)}, package="skimage"
+        nl_means, {"h": (0.25, 0.4, 0.6, 0.8), "patch": (5, 7, 9)}, package="skimage"
     ),
     "wavelet": Method(
         wavelet,

@@ -128,8 +128,10 @@ def _width(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     low, high = raw[:quarter].mean(), raw[-quarter:].mean()
     if high - low < 1e-6:
         return float("nan")
-    profile = isotonic_regression(raw, sample_weight=counts[full])
-    share = (np.asarray(profile, np.float64) - low) / (high - low)
+    profile: NDArray[np.float64] = np.asarray(
+        isotonic_regression(raw, sample_weight=counts[full]), np.float64
+    )
+    share = (profile - low) / (high - low)
     return _crossing(places, share, 0.9) - _crossing(places, share, 0.1)
 
 
