@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from covidjax.evaluation import canvas
@@ -157,6 +158,7 @@ def write_gains(
         )
         axes.set_title(text, fontsize=9, loc="left")
         axes.set_ylabel("Images")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     panels[-1].set_xlabel(f"PSNR minus that of {reference} (dB); right of the line: better")
     canvas.save(figure, path, title, phantom)
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,13 @@ def write(
     name = config.model.name
     seen = validation_cases(config, data)
     figures = validate(config, network, variables, seen)
+    # On one device: replicated, each would denoise every image.
+    alone = jax.device_put(jax.device_get(variables), jax.local_devices()[0])
     evaluated = denoise_evaluate.evaluate(
         config,
         to_float(data.images[data.fold.validation]),
         tested_images(config, data),
-        {name: denoiser.create(config, variables, phantom=phantom)},
+        {name: denoiser.create(config, alone, phantom=phantom)},
         denoise_evaluate.cases_of(config),
         folder,
         phantom=phantom,
