@@ -26,6 +26,8 @@ FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "man
 FREE_FIELDS += ["log_every", "quiet", "external"]
 # Of denoising: what is measured of a network, which a finished run measures anew.
 FREE_SECTIONS = ("classifier", "evaluate.")
+# What the data's kind decided stands in `steps` or `epochs`.
+FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
 
 
 class WorkdirError(ValueError):
