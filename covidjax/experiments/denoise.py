@@ -11,9 +11,9 @@ import ml_collections
 from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import read_table, task_labels
 from covidjax.experiments import (
+    denoise_cases,
     denoise_check,
     denoise_diagnosis,
-    denoise_evaluate,
     denoise_report,
     workdir,
 )
@@ -33,7 +33,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     denoise_check.check(config)
-    denoise_evaluate.check(config)
+    denoise_cases.check(config)
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
     config, data = load(config)
@@ -63,7 +63,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
 def load_classifier(config: ml_collections.ConfigDict, data: Data) -> denoise_diagnosis.Classifier:
     """The classifier of the config, seen before the training whether it fits."""
-    rows = denoise_evaluate.tested_rows(config, data.prepared.kind, data.fold.test)
+    rows = denoise_cases.tested_rows(config, data.prepared.kind, data.fold.test)
     return denoise_diagnosis.load(config.classifier, config.data, data.prepared, data.table, rows)
 
 

@@ -5,14 +5,11 @@ noise on validation images by PSNR; TEST chooses nothing. All pictures are clipp
 they are measured, the noisy input too.
 """
 
-import csv
-import dataclasses
-import io
 import itertools
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,157 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data.locking import temporary
-from covidjax.data.noise import NOISES, Noise, add_noise
-from covidjax.evaluation import classical, denoise_plots, edge_sharpness, image_quality
+from covidjax.data.noise import add_noise
+from covidjax.evaluation import classical, edge_sharpness, image_quality
 from covidjax.evaluation.classical import Denoise, Images, Tuned
-from covidjax.evaluation.noise_spectrum import Spectrum, radial_spectrum
+from covidjax.evaluation.noise_spectrum import radial_spectrum
 from covidjax.evaluation.paired_means import means_with_intervals
-from covidjax.experiments import denoise_check, denoise_diagnosis
-from covidjax.experiments.fields import nearest
+from covidjax.experiments import denoise_diagnosis, denoise_outputs
+from covidjax.experiments.denoise_cases import (
+    CLEAN,
+    Case,
+    Films,
+    Measured,
+    Values,
+    evenly,
+    middle_levels,
+    references,
+    split,
+)
 
 CHUNK = 16  # images a call
-REFERENCES = ("bm3d", "bm3d_fast")  # what the networks are compared with, those that there are
 EDGE_SIDE = 64  # pixels of the synthetic edges
-CLEAN = "clean"  # the name under which clean images stand beside the methods
-
-Values = NDArray[np.float64]
-
-
-class Case(NamedTuple):
-    """One kind of noise at one level."""
-
-    noise: Noise
-    level: float
-
-    @property
-    def name(self) -> str:
-        """As the keys of `results.json` have it: gaussian/25."""
-        return f"{self.noise.kind}/{self.level:g}"
-
-
-class Films(NamedTuple):
-    """The TEST images, one entry each: name, group (patient or examination), clean pixels."""
-
-    names: Sequence[str]
-    groups: Sequence[str]
-    images: Images
-
-
-class Measured(NamedTuple):
-    """One case: what each method (a column each) did to the images.
-
-    Attributes:
-      quality: {method: {figure: [n]}}.
-      spectra: {method: of its residual}.
-      edges: {method: {"value", "ci95", "n"} in pixels}.
-      tuned: {method: what validation chose}.
-      scores: {method: probabilities [n]} of the classifier; empty without one.
-      examples: {method or "clean": images} for the picture.
-    """
-
-    case: Case
-    quality: dict[str, dict[str, Values]]
-    spectra: dict[str, Spectrum]
-    edges: dict[str, dict[str, Any]]
-    tuned: dict[str, Tuned]
-    scores: dict[str, Values]
-    examples: dict[str, Images]
-
-
-def check(config: ml_collections.ConfigDict) -> None:
-    """Raises ValueError for what can be seen of `config.evaluate` without data, in one line."""
-    settings = config.evaluate
-    for name in _split(settings.methods):
-        if name not in classical.METHODS:
-            hint = nearest(name, list(classical.METHODS))
-            raise ValueError(f"config.evaluate.methods: {name!r} is unknown{hint}")
-    for kind in _split(settings.noises):
-        if kind not in NOISES:
-            raise ValueError(
-                f"config.evaluate.noises: {kind!r} is unknown{nearest(kind, list(NOISES))}"
-            )
-    levels_of(settings.levels)
-    if settings.levels and len(_split(settings.noises)) > 1:
-        raise ValueError(
-            "config.evaluate.levels are of one kind of noise, and config.evaluate.noises names "
-            "several: leave levels empty for the usual ones of each"
-        )
-    limits = {"images": 0, "tuning_images": 1, "timing_images": 1, "edges": 2, "examples": 1}
-    for name, least in limits.items():
-        if settings[name] < least:
-            raise ValueError(f"config.evaluate.{name} must be at least {least}")
-
-
-def levels_of(text: str) -> tuple[float, ...]:
-    """The numbers of "15,25,50"; none for "".
-
-    Raises:
-      ValueError: something that is no number above 0.
-    """
-    try:
-        levels = tuple(float(part) for part in _split(text))
-    except ValueError:
-        levels = (-1.0,)
-    if any(not 0 < level < np.inf for level in levels):
-        raise ValueError(f"config.evaluate.levels={text!r}: write numbers above 0, as in 15,25,50")
-    return levels
-
-
-def cases_of(config: ml_collections.ConfigDict) -> list[Case]:
-    """What to evaluate at: `config.evaluate` where it says so, else the trained noise's levels.
-
-    Other kinds of noise take the trained one's other parameters.
-    """
-    settings, noise = config.evaluate, denoise_check.create_noise(config)
-    cases = []
-    for kind in _split(settings.noises) or [noise.kind]:
-        usual = NOISES[kind].tested
-        if kind == config.noise.kind:
-            usual = denoise_check.validation_levels(config)
-        for level in levels_of(settings.levels) or usual:
-            cases.append(Case(dataclasses.replace(noise, kind=kind), level))
-    return cases
-
-
-def tested_rows(
-    config: ml_collections.ConfigDict, kind: str, rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Which of the TEST rows are evaluated, evenly taken: `config.evaluate.images`.
-
-    Args:
-      config: with `evaluate`.
-      kind: "coronahack" or "phantom", of the data.
-      rows: of all TEST images.
-    """
-    wanted = config.evaluate.images or config.evaluate.auto_images[kind]
-    return rows[_evenly(len(rows), wanted)]
-
-
-def table(results: Mapping[str, Any], network: str) -> str:
-    """The PSNR of all methods, and what the network gains, as text for the terminal."""
-    figures = results["splits"]["test"]
-    cases = list(results["denoising"]["tuned"])
-    methods = list(dict.fromkeys(key.split("/")[0] for key in figures if "_minus_" not in key))
-    width = max(map(len, methods))
-    lines = [f"PSNR (dB) on TEST, n={results['denoising']['images']}"]
-    lines.append(" " * width + "".join(f"  {case:>22}" for case in cases))
-    for method in methods:
-        cells = [_cell(figures[f"{method}/{case}/psnr"]) for case in cases]
-        lines.append(f"{method:<{width}}" + "".join(f"  {cell:>22}" for cell in cells))
-    for reference, case in itertools.product(_references(methods), cases):
-        share = figures[f"{network}_minus_{reference}/{case}/share_better"]["value"]
-        lines.append(f"{network} is better than {reference} on {share:.1%} of them at {case}")
-    for kind, ratios in results["denoising"]["times_faster"].items():
-        for pair, ratio in ratios.items():
-            other = pair.removeprefix(f"{network}/")
-            lines.append(f"{kind}: {network} is {ratio:.1f} times as fast as {other}")
-    return "\n".join(lines)
-
-
-def _cell(figure: Mapping[str, Any]) -> str:
-    edges = figure["ci95"]
-    return f"{figure['value']:.2f}" + (f" [{edges[0]:.2f}, {edges[1]:.2f}]" if edges else "")
 
 
 def evaluate(
@@ -205,11 +71,11 @@ def evaluate(
       seconds an image, edge widths, spectra); and `diagnosis` where there is a classifier.
     """
     settings = config.evaluate
-    names, left_out = classical.available(_split(settings.methods))
+    names, left_out = classical.available(split(settings.methods))
     if left_out:
         print(left_out, flush=True)
-    tuning = tuning[_evenly(len(tuning), settings.tuning_images)]
-    shown = _evenly(len(tested.images), settings.examples)
+    tuning = tuning[evenly(len(tuning), settings.tuning_images)]
+    shown = evenly(len(tested.images), settings.examples)
     edges = edge_sharpness.slanted_edges(
         settings.edges, min(EDGE_SIDE, *tested.images.shape[1:]), config.seed
     )
@@ -250,8 +116,10 @@ def evaluate(
     }
     if classifier is not None:
         results["diagnosis"] = _diagnosis(config, classifier, tested, networks, measured)
-    _write_csv(folder / "denoised_test.csv", measured, tested, phantom)
-    _plot(folder / "figures", measured, tested, list(networks), figures, phantom)
+    denoise_outputs.write_csv(folder / "denoised_test.csv", measured, tested, phantom)
+    denoise_outputs.plot(folder / "figures", measured, tested, list(networks), figures, phantom)
+    if classifier is not None:
+        denoise_outputs.plot_diagnosis(folder / "figures", measured, results["diagnosis"], phantom)
     return results
 
 
@@ -327,7 +195,7 @@ def _figures(
         for method, quality in one.quality.items():
             for figure, values in quality.items():
                 columns[f"{method}/{one.case.name}/{figure}"] = values
-        for name, reference in itertools.product(networks, _references(one.quality)):
+        for name, reference in itertools.product(networks, references(one.quality)):
             prefix = f"{name}_minus_{reference}/{one.case.name}"
             for figure, values in one.quality[name].items():
                 columns[f"{prefix}/{figure}"] = values - one.quality[reference][figure]
@@ -347,15 +215,11 @@ def _seconds(
 ) -> dict[str, dict[str, float]]:
     """{kind of noise: {method: seconds an image}}, at the middle level of each kind."""
     found = {}
-    for one in _middle_levels(measured):
+    for one in middle_levels(measured):
         noisy = _noisy(one.case, tested.images[:count], seed, "test")
         denoisers = {name: tuned.denoise for name, tuned in one.tuned.items()} | dict(networks)
         found[one.case.noise.kind] = classical.seconds_an_image(denoisers, noisy)
     return found
-
-
-def _references(methods: Collection[str]) -> list[str]:
-    return [name for name in REFERENCES if name in methods]
 
 
 def _speedups(
@@ -366,7 +230,7 @@ def _speedups(
         kind: {
             f"{name}/{reference}": taken[reference] / taken[name]
             for name in networks
-            for reference in _references(taken)
+            for reference in references(taken)
         }
         for kind, taken in seconds.items()
     }
@@ -401,93 +265,3 @@ def _diagnosis(
         samples=config.bootstrap_samples,
         seed=config.seed,
     )
-
-
-def _write_csv(path: Path, measured: Sequence[Measured], tested: Films, phantom: bool) -> None:
-    """One row an image, case and method."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = list(image_quality.QUALITY)
-    head = ["image", "group", "noise", "level", "method", *figures]
-    writer.writerow([*head, "data"] if phantom else head)
-    for one in measured:
-        for method, quality in one.quality.items():
-            for row, (name, group) in enumerate(zip(tested.names, tested.groups, strict=True)):
-                values = [f"{quality[figure][row]:.6g}" for figure in figures]
-                facts = [name, group, one.case.noise.kind, f"{one.case.level:g}", method]
-                writer.writerow([*facts, *values, *(["PHANTOM"] if phantom else [])])
-    with temporary(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def _plot(
-    folder: Path,
-    measured: Sequence[Measured],
-    tested: Films,
-    networks: Sequence[str],
-    figures: Mapping[str, Any],
-    phantom: bool,
-) -> None:
-    n = len(tested.images)
-    for one in _middle_levels(measured):
-        kind = one.case.noise.kind
-        same = [other for other in measured if other.case.noise.kind == kind]
-        words, unit = f"{kind.replace('_', ' ')} noise", NOISES[kind].unit
-        at = f"{words}, level {one.case.level:g} ({unit})"
-        labels = {
-            name: f"{name}\n{quality['psnr'].mean():.2f} dB"
-            for name, quality in one.quality.items()
-        }
-        denoise_plots.write_grid(
-            folder / f"denoised_{kind}.png",
-            one.examples,
-            labels,
-            title=f"{at}; PSNR: mean over {n} TEST images",
-            phantom=phantom,
-        )
-        denoise_plots.write_levels(
-            folder / f"psnr_{kind}.png",
-            {
-                name: [figures[f"{name}/{other.case.name}/psnr"] for other in same]
-                for name in one.quality
-            },
-            [other.case.level for other in same],
-            unit=unit,
-            title=f"PSNR on {n} TEST images, {words}",
-            phantom=phantom,
-        )
-        denoise_plots.write_spectra(
-            folder / f"spectra_{kind}.png",
-            one.spectra,
-            title=f"What is left of the noise on {n} TEST images\n{at}",
-            phantom=phantom,
-        )
-        for reference in _references(one.quality)[:1] if networks else []:
-            denoise_plots.write_gains(
-                folder / f"gains_{kind}.png",
-                {
-                    f"{name}, {other.case.level:g}": other.quality[name]["psnr"]
-                    - other.quality[reference]["psnr"]
-                    for name in networks
-                    for other in same
-                },
-                reference=reference,
-                title=f"Gain over {reference} on {n} TEST images\n{words}, {unit}",
-                phantom=phantom,
-            )
-
-
-def _middle_levels(measured: Sequence[Measured]) -> list[Measured]:
-    """Of each kind of noise the case in the middle of its levels."""
-    kinds = list(dict.fromkeys(one.case.noise.kind for one in measured))
-    same = [[one for one in measured if one.case.noise.kind == kind] for kind in kinds]
-    return [cases[(len(cases) - 1) // 2] for cases in same]
-
-
-def _evenly(count: int, wanted: int) -> NDArray[np.int64]:
-    """`wanted` rows of `count`, evenly spaced; all where there are not as many."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from covidjax.data.noise import NOISES
 from covidjax.evaluation import results
-from covidjax.experiments import denoise_diagnosis, denoise_evaluate, denoiser
+from covidjax.experiments import (
+    denoise_cases,
+    denoise_diagnosis,
+    denoise_evaluate,
+    denoise_outputs,
+    denoiser,
+)
 from covidjax.experiments.denoise_train import Data, Network, validate, validation_cases
 from covidjax.training import checkpoint
 from covidjax.training.state import parameter_count
@@ -47,7 +53,7 @@ def write(
         to_float(data.images[data.fold.validation]),
         tested_images(config, data),
         {name: denoiser.create(config, alone, phantom=phantom)},
-        denoise_evaluate.cases_of(config),
+        denoise_cases.cases_of(config),
         folder,
         phantom=phantom,
         classifier=classifier,
@@ -83,15 +89,15 @@ def write(
     }
     found_all["seconds"] = round(time.time() - start, 1)
     results.write_results(folder / "results.json", found_all)
-    print(denoise_evaluate.table(found_all, name), flush=True)
+    print(denoise_outputs.table(found_all, name), flush=True)
     return read_results(folder)
 
 
-def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_evaluate.Films:
+def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_cases.Films:
     """The TEST images that `config.evaluate` asks for."""
-    rows = denoise_evaluate.tested_rows(config, data.prepared.kind, data.fold.test)
+    rows = denoise_cases.tested_rows(config, data.prepared.kind, data.fold.test)
     names, groups = (data.table[column].to_numpy()[rows] for column in ("image", "group"))
-    return denoise_evaluate.Films(names, groups, to_float(data.images[rows]))
+    return denoise_cases.Films(names, groups, to_float(data.images[rows]))
 
 
 def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:

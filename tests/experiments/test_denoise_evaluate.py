@@ -11,9 +11,9 @@ from scipy import ndimage
 from configs import dae
 from covidjax.data.noise import Noise
 from covidjax.evaluation import results
-from covidjax.experiments import denoise_evaluate
+from covidjax.experiments import denoise_cases, denoise_evaluate, denoise_outputs
+from covidjax.experiments.denoise_cases import Case, Films
 from covidjax.experiments.denoise_diagnosis import Classifier
-from covidjax.experiments.denoise_evaluate import Case, Films
 
 SIDE, COUNT = 24, 6
 RNG = np.random.default_rng(0)
@@ -146,15 +146,18 @@ def test_the_csv_has_a_row_an_image_and_method_whose_mean_is_the_figure(evaluate
 
 def test_the_figures_are_drawn(evaluated):
     names = {path.name for path in (evaluated[1] / "figures").iterdir()}
-    assert names == {"denoised_gaussian.png", "psnr_gaussian.png", "spectra_gaussian.png"}
+    kinds = ("denoised", "psnr", "spectra", "auroc")
+    assert names == {f"{kind}_gaussian.png" for kind in kinds}
 
 
 def test_the_table_for_the_terminal_has_a_line_a_method(evaluated):
-    lines = denoise_evaluate.table(evaluated[0], "smooth").splitlines()
+    lines = denoise_outputs.table(evaluated[0], "smooth").splitlines()
     assert "n=6" in lines[0]
-    assert [line.split()[0] for line in lines[2:]] == [
+    assert [line.split()[0] for line in lines[2:7]] == [
         *("noisy", "gaussian", "median", "smooth", "identity")
     ]
+    assert lines[7].startswith("AUROC of") and lines[8].startswith("  clean ")
+    assert lines[-1].startswith("  gaussian/50: noisy ") and "flips" in lines[-1]
 
 
 def test_a_network_is_compared_with_bm3d_image_by_image():
@@ -163,7 +166,7 @@ def test_a_network_is_compared_with_bm3d_image_by_image():
         name: {"psnr": 30 + gain + rng.normal(0, 0.1, COUNT)}
         for name, gain in (("bm3d", 0), ("bm3d_fast", 1), ("unet", 0.5))
     }
-    measured = denoise_evaluate.Measured(CASES[0], quality, {}, {}, {}, {}, {})
+    measured = denoise_cases.Measured(CASES[0], quality, {}, {}, {}, {}, {})
     figures = denoise_evaluate._figures(config(), [measured], TESTED, ["unet"])
     gain = figures["unet_minus_bm3d/gaussian/15/psnr"]
     assert gain["value"] == pytest.approx(
@@ -176,21 +179,21 @@ def test_a_network_is_compared_with_bm3d_image_by_image():
 
 
 def test_cases_are_those_trained_for_unless_others_are_asked_for():
-    names = [case.name for case in denoise_evaluate.cases_of(config())]
+    names = [case.name for case in denoise_cases.cases_of(config())]
     assert names == ["gaussian/15", "gaussian/25", "gaussian/50"]
     given = config(**{"evaluate.noises": "low_dose", "evaluate.levels": "0.3"})
-    (case,) = denoise_evaluate.cases_of(given)
+    (case,) = denoise_cases.cases_of(given)
     assert case.name == "low_dose/0.3" and case.noise.photons == given.noise.photons
     both = config(**{"evaluate.noises": "gaussian,speckle"})
-    assert len(denoise_evaluate.cases_of(both)) == 6
+    assert len(denoise_cases.cases_of(both)) == 6
 
 
 def test_rows_are_taken_evenly_and_all_where_there_are_not_as_many():
     rows = np.arange(100, 200)
-    ten = denoise_evaluate.tested_rows(config(**{"evaluate.images": 10}), "coronahack", rows)
+    ten = denoise_cases.tested_rows(config(**{"evaluate.images": 10}), "coronahack", rows)
     assert len(ten) == 10 and ten[0] == 100 and ten[-1] == 199
-    assert len(denoise_evaluate.tested_rows(config(), "phantom", rows)) == 24
-    assert len(denoise_evaluate.tested_rows(config(), "coronahack", rows)) == 100
+    assert len(denoise_cases.tested_rows(config(), "phantom", rows)) == 24
+    assert len(denoise_cases.tested_rows(config(), "coronahack", rows)) == 100
 
 
 @pytest.mark.parametrize(
@@ -206,5 +209,5 @@ def test_rows_are_taken_evenly_and_all_where_there_are_not_as_many():
 )
 def test_what_cannot_be_evaluated_is_one_line(changes, message):
     with pytest.raises(ValueError, match=message) as caught:
-        denoise_evaluate.check(config(**changes))
+        denoise_cases.check(config(**changes))
     assert "\n" not in str(caught.value)
