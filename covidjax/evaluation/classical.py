@@ -38,12 +38,12 @@ class Method(NamedTuple):
     Attributes:
       denoise: the function.
       grid: parameter -> values; all combinations are tried.
-      package: what it needs beyond the project's own dependencies; "" for nothing.
+      packages: what it imports beyond the project's own dependencies.
     """
 
     denoise: Callable[..., Image]
     grid: Mapping[str, Sequence[Any]]
-    package: str = ""
+    packages: tuple[str, ...] = ()
 
 
 class Tuned(NamedTuple):
@@ -163,17 +163,19 @@ METHODS: dict[str, Method] = {
     "noisy": Method(noisy, {}),
     "gaussian": Method(gaussian, {"pixels": (0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)}),
     "median": Method(median, {"size": (3, 5, 7)}),
-    "tv": Method(total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, package="skimage"),
+    "tv": Method(
+        total_variation, {"weight": (0.5, 0.7, 0.9, 1.1, 1.3, 1.6)}, packages=("skimage",)
+    ),
     "nl_means": Method(
-        nl_means, {"h": (0.25, 0.4, 0.6, 0.8), "patch": (5, 7, 9)}, package="skimage"
+        nl_means, {"h": (0.25, 0.4, 0.6, 0.8), "patch": (5, 7, 9)}, packages=("skimage",)
     ),
     "wavelet": Method(
         wavelet,
         {"rule": ("BayesShrink", "VisuShrink"), "factor": (0.4, 0.6, 0.8, 1.0, 1.2)},
-        package="skimage",
+        packages=("skimage", "pywt"),
     ),
-    "bm3d": Method(bm3d, BM3D_GRID, "bm3d"),
-    "bm3d_fast": Method(functools.partial(bm3d, exact=False), BM3D_GRID, "bm3d"),
+    "bm3d": Method(bm3d, BM3D_GRID, ("bm3d",)),
+    "bm3d_fast": Method(functools.partial(bm3d, exact=False), BM3D_GRID, ("bm3d",)),
 }
 # Where the noise is Poisson-Gaussian: both, and validation chooses.
 LOW_DOSE_TRANSFORMS = ("anscombe", "none")
@@ -190,7 +192,7 @@ def available(names: Sequence[str]) -> tuple[list[str], str]:
     missing = {
         name
         for name in names
-        if METHODS[name].package and importlib.util.find_spec(METHODS[name].package) is None
+        if any(importlib.util.find_spec(package) is None for package in METHODS[name].packages)
     }
     line = ""
     if missing:

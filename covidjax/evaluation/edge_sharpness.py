@@ -135,7 +135,7 @@ def _width(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     return _crossing(places, share, 0.9) - _crossing(places, share, 0.1)
 
 
-def _crossing(places: NDArray[np.float64], share: NDArray[np.float64], level: float) -> float:
+def _crossing(places: NDArray[np.floating], share: NDArray[np.floating], level: float) -> float:
     """Where the rising profile reaches the level, linear between its points."""
     after = int(np.searchsorted(share, level))
     if after == 0 or after == len(share):

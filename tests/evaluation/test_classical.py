@@ -35,8 +35,7 @@ def low_dose(clean: np.ndarray) -> np.ndarray:
 
 
 def needs(name: str) -> None:
-    package = classical.METHODS[name].package
-    if package:
+    for package in classical.METHODS[name].packages:
         pytest.importorskip(package)
 
 
