@@ -13,7 +13,7 @@ from covidjax.data.locking import temporary
 from covidjax.evaluation import results
 from covidjax.experiments import tune_study
 from covidjax.experiments.classify_report import PHANTOM_WARNING, read_results
-from covidjax.experiments.tune_space import SPACES, Choice, Space, as_fields, as_parameter, changed
+from covidjax.experiments.tune_space import Choice, Space, as_fields, as_parameter, changed, table
 from covidjax.experiments.tune_target import Target
 
 FEWEST_FOR_IMPORTANCE = 4  # trials
@@ -128,10 +128,10 @@ def write_trial(
 
 def write_best_config(work: tune_study.Work, config: ml_collections.ConfigDict) -> None:
     """Writes `best_config.json`: the fields in which the best so far is no default."""
-    table = SPACES[config.tuner.space]
+    rows = table(config)
     best = work.best()
     if best is not None:
-        fields = changed(config, as_fields(best.params, table), table)
+        fields = changed(config, as_fields(best.params, rows), rows)
         results.write_results(work.folder / "best_config.json", fields)
 
 

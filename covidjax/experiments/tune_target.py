@@ -1,8 +1,9 @@
 """What a study trains: the target's data, read once, and one training run a trial.
 
-All trials of a study see the same number of training images (to a batch), whatever their batch
-size, so none wins by more data; a wider network then costs more seconds, which the study reports
-beside the figure. Equal seconds would not come out the same twice. Test images are never read.
+All trials of a study see the same number of training images (of pixels where patches are searched),
+to a batch, whatever their batch size and patch: none wins by more data. A wider network then costs
+more seconds, which the study reports beside the figure; equal seconds would not come out the same
+twice. Test images are never read.
 """
 
 import dataclasses
@@ -13,8 +14,16 @@ from typing import Any
 import ml_collections
 
 from covidjax.data import cache, manifest, source, splits
+from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table, task_labels
-from covidjax.experiments import classify, classify_check, classify_train
+from covidjax.experiments import (
+    classify,
+    classify_check,
+    classify_train,
+    denoise,
+    denoise_check,
+    denoise_train,
+)
 from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, state, steps
 
@@ -77,6 +86,44 @@ def trial_config(
         made.update_from_flattened_dict(dict(fields))
         made.quiet = True  # the study has its own progress bar
     return made.lock()
+
+
+def prepare_dae(config: ml_collections.ConfigDict) -> Target:
+    """A denoiser: PSNR at the default's validation levels, whatever levels a trial trains on."""
+    base = trial_config(config, {})
+    denoise_check.check(base)
+    mesh = sharding.make_mesh()
+    base, data = denoise.load(base)
+    side = base.patch or base.data.size
+    pixels = base.steps * base.batch_size * side**2
+    levels = ",".join(f"{level:.6g}" for level in denoise_check.validation_levels(base))
+
+    def train(fields: Mapping[str, Any], folder: Path, report: Report) -> Outcome:
+        given = trial_config(config, {**fields, "noise.validation": levels})
+        side = given.patch or given.data.size
+        with given.unlocked():
+            given.steps = max(1, round(pixels / (given.batch_size * side**2)))
+        denoise_check.check(given)
+        sharding.check_batch_size(given.batch_size, mesh)
+        network = denoise.make_network(given, data, mesh)
+        with record.Record(folder, "PHANTOM" if data.prepared.kind == "phantom" else "") as log:
+            variables, progress = denoise_train.train(
+                given, data, network, folder, log, lambda step, v: report(step / given.steps, v)
+            )
+        return Outcome(progress.best_value, state.parameter_count(variables["params"]))
+
+    unit = NOISES[base.noise.kind].unit
+    return Target(
+        data.prepared,
+        manifest.digest([data.fold], data.table),
+        "psnr",
+        f"Validation PSNR (dB), {base.noise.kind} {levels}",
+        base.noise.kind,
+        min(base.validation_images, len(data.fold.validation)),
+        f"{pixels / 1e6:.3g} million training pixels",
+        f"validated at levels {levels} ({unit})",
+        train,
+    )
 
 
 def spread(
@@ -169,4 +216,7 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
 
 
 # config.tuner.target -> its preparation.
-TARGETS: dict[str, Callable[[ml_collections.ConfigDict], Target]] = {"cnn": prepare_cnn}
+TARGETS: dict[str, Callable[[ml_collections.ConfigDict], Target]] = {
+    "cnn": prepare_cnn,
+    "dae": prepare_dae,
+}
