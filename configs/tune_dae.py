@@ -55,7 +55,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.tuner.trials = 40  # of the study, all workers together
     config.tuner.fields = ""  # to search, comma between them; "": all of the table that are not set
     config.tuner.storage = ""  # of Optuna, as a URL; "": SQLite in the workdir
-    config.tuner.pruner = "hyperband"  # hyperband, halving (successive), none
+    # Hyperband deals the trials out to three brackets, each with a TPE of its own: for 100 and more.
+    config.tuner.pruner = "halving"  # halving (successive), hyperband, none
     config.tuner.reduction = 3  # of so many trials one goes on at each rung
     config.tuner.startup = 10  # random trials before TPE has enough to go by
 
