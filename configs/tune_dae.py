@@ -53,9 +53,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.experiment = "tune"
 
     config.tuner.trials = 40  # of the study, all workers together
-    config.tuner.fields = ""  # to search, comma between them; "": all of the table that are not set
+    config.tuner.fields = ""  # to search, comma between; "": all of the table that are not set
     config.tuner.storage = ""  # of Optuna, as a URL; "": SQLite in the workdir
-    # Hyperband deals the trials out to three brackets, each with a TPE of its own: for 100 and more.
+    # Hyperband deals the trials out to three brackets, each with a TPE of its own: for 100 or more.
     config.tuner.pruner = "halving"  # halving (successive), hyperband, none
     config.tuner.reduction = 3  # of so many trials one goes on at each rung
     config.tuner.startup = 10  # random trials before TPE has enough to go by

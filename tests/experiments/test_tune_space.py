@@ -1,4 +1,4 @@
-"""The table of what is searched: real fields, defaults inside, nothing that picks data or budget."""
+"""The table of what is searched: real fields, defaults inside, nothing that picks the data."""
 
 import ml_collections
 import optuna
@@ -42,14 +42,16 @@ def test_every_row_is_a_field_whose_default_it_holds(arg: str) -> None:
 
 
 @pytest.mark.parametrize("arg", STUDIES)
-def test_the_targets_check_takes_every_end_of_every_row(arg: str) -> None:
+def test_the_targets_check_takes_every_end_of_every_row(
+    arg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jax.eval_shape", lambda *_: None)  # seconds a network
     config = study(arg)
     for name, row in tune_space.table(config).items():
         for value in ends(row):
             trial = tune_target.trial_config(config, {name: value})
             assert flatten(trial.to_dict())[name] == value
-            if not name.startswith("model.") or value != flatten(config.to_dict())[name]:
-                CHECKS[trial.experiment](trial)
+            CHECKS[trial.experiment](trial)
 
 
 def test_a_trial_gets_its_fields_and_the_rest_stays() -> None:
