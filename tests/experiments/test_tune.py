@@ -14,11 +14,13 @@ import pytest
 from optuna.trial import TrialState
 
 from configs import tune_dae
+from covidjax import experiments
 from covidjax.data.source import Prepared
 from covidjax.experiments import tune, tune_space, tune_study, tune_target, workdir
 from covidjax.training.loop import StoppedError
 
 PREPARED = Prepared(Path("prepared"), "phantom", "ab" * 32, {"archive": "archive.zip"})
+TRIALS = 20
 SEARCHED = "model.width,ema,optimizer.learning_rate"
 
 
@@ -41,23 +43,17 @@ def train(fields: dict, folder: Path, report: Callable) -> tune_target.Outcome:
     return tune_target.Outcome(quality(fields), 100 * fields["model.width"])
 
 
+def target(trainer: Callable) -> tune_target.Target:
+    about = ("Validation PSNR (dB)", "gaussian", 7, "9 pixels", "")
+    return tune_target.Target(PREPARED, "split", "psnr", *about, trainer)
+
+
 @pytest.fixture
 def targets(monkeypatch: pytest.MonkeyPatch) -> Callable:
     """Sets what trains in place of the denoiser."""
 
     def use(trainer: Callable) -> None:
-        target = tune_target.Target(
-            PREPARED,
-            "split",
-            "psnr",
-            "Validation PSNR (dB)",
-            "gaussian",
-            7,
-            "9 pixels",
-            "",
-            trainer,
-        )
-        monkeypatch.setitem(tune_target.TARGETS, "dae", lambda config: target)
+        monkeypatch.setitem(tune_target.TARGETS, "dae", lambda config: target(trainer))
 
     use(train)
     return use
@@ -77,11 +73,8 @@ def opened(folder: Path, config: ml_collections.ConfigDict) -> tune_study.Work:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("tune") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        target = tune_target.Target(
-            PREPARED, "split", "psnr", "Validation PSNR (dB)", "gaussian", 7, "9 pixels", "", train
-        )
-        patch.setitem(tune_target.TARGETS, "dae", lambda config: target)
-        return folder, tune.run(study_config(**{"tuner.trials": 25}), folder)
+        patch.setitem(tune_target.TARGETS, "dae", lambda config: target(train))
+        return folder, tune.run(study_config(**{"tuner.trials": TRIALS}), folder)
 
 
 def test_the_default_comes_first_and_the_best_beats_it(finished: tuple[Path, dict]) -> None:
@@ -101,7 +94,7 @@ def test_results_have_the_form_of_the_contract(finished: tuple[Path, dict]) -> N
     assert (found["experiment"], found["task"], found["data"]) == ("tune", "gaussian", "phantom")
     assert found["seed"] == 0 and "PHANTOM" in found["warning"]
     counts = found["trials"]
-    assert counts["total"] == 25 == counts["complete"] + counts["pruned"] + counts["failed"]
+    assert counts["total"] == TRIALS == counts["complete"] + counts["pruned"] + counts["failed"]
     assert counts["complete"] > 2 and counts["pruned"] > 5 and counts["failed"] == 0
     assert found["command"].endswith("--config=configs/dae.py --config.override=best_config.json")
     shares = found["importances"]["first"]["shares"]
@@ -113,8 +106,8 @@ def test_the_study_leaves_its_files_with_the_phantoms_mark(finished: tuple[Path,
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures == {"history.png", "parallel.png", "importances.png", "pareto.png"}
     table = (folder / "trials.csv").read_text().splitlines()
-    assert len(table) == 26 and all(line.endswith(",PHANTOM") for line in table[1:])
-    for number in range(25):
+    assert len(table) == TRIALS + 1 and all(line.endswith(",PHANTOM") for line in table[1:])
+    for number in range(TRIALS):
         trial = read(folder / "trials" / f"{number:04d}" / "trial.json")
         assert trial["number"] == number and "PHANTOM" in trial["warning"]
         assert (trial["state"] == "pruned") == trial["reason"].startswith("pruned at")
@@ -140,9 +133,8 @@ def test_pruned_trials_saw_less_of_the_budget(finished: tuple[Path, dict]) -> No
 
 
 def opened_again(folder: Path) -> tune_study.Work:
-    config = study_config(**{"tuner.trials": 25})
-    target = tune_target.Target(PREPARED, "split", "", "", "", 7, "", "", train)
-    return tune_study.Work(config, tune.study_name(config, target), folder, {})
+    config = study_config(**{"tuner.trials": TRIALS})
+    return tune_study.Work(config, tune.study_name(config, target(train)), folder, {})
 
 
 def test_a_finished_study_is_left_alone_and_can_be_given_more_trials(
@@ -286,8 +278,9 @@ def test_a_storage_of_ones_own_is_used(targets: Callable, tmp_path: Path) -> Non
 def test_without_optuna_the_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("covidjax.experiments.tune_report", "covidjax.experiments.tune_study"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("tune_report", "tune_study"):
+        monkeypatch.delitem(sys.modules, f"covidjax.experiments.{name}", raising=False)
+        monkeypatch.delattr(experiments, name, raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=r"needs optuna, .*: pip install -e '.\[tune\]'"):
         tune.run(study_config(), tmp_path / "run")
