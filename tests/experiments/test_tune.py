@@ -20,7 +20,7 @@ from covidjax.experiments import tune, tune_space, tune_study, tune_target, work
 from covidjax.training.loop import StoppedError
 
 PREPARED = Prepared(Path("prepared"), "phantom", "ab" * 32, {"archive": "archive.zip"})
-TRIALS = 20
+TRIALS = 14
 SEARCHED = "model.width,ema,optimizer.learning_rate"
 
 
@@ -95,7 +95,7 @@ def test_results_have_the_form_of_the_contract(finished: tuple[Path, dict]) -> N
     assert found["seed"] == 0 and "PHANTOM" in found["warning"]
     counts = found["trials"]
     assert counts["total"] == TRIALS == counts["complete"] + counts["pruned"] + counts["failed"]
-    assert counts["complete"] > 2 and counts["pruned"] > 5 and counts["failed"] == 0
+    assert counts["complete"] > 2 and counts["pruned"] > 3 and counts["failed"] == 0
     assert found["command"].endswith("--config=configs/dae.py --config.override=best_config.json")
     shares = found["importances"]["first"]["shares"]
     assert shares.keys() == set(SEARCHED.split(",")) and sum(shares.values()) == pytest.approx(1)
