@@ -22,11 +22,11 @@ COLOURS = "viridis_r"  # dark is good, also in gray
 
 
 class Point(NamedTuple):
-    """One trial; `value` of a pruned one is its last figure, None where it has none."""
+    """One trial; `value` of a pruned one is its last figure, nan where it has none."""
 
     number: int
     state: str  # complete, pruned, failed
-    value: float | None
+    value: float
     fields: Mapping[str, Any]  # searched field -> number or text
     parameters: int | None = None
     cpu_seconds: float | None = None
@@ -68,16 +68,17 @@ def write_history(
     """Each trial's figure in the order of the trials, and the best so far as a line."""
     figure = canvas.blank(7, 4.6)
     axes = figure.subplots()
-    ended = [p for p in points if p.state == "complete" and p.value is not None]
-    low, high = _window([p.value for p in ended])
-    cut = [p for p in points if p.state == "pruned" and p.value is not None]
-    failed = [p for p in points if p.state == "failed" or p.value is None]
-    for kind, label, style in (
-        (ended, "complete", {"marker": "o", "color": "black", "s": 26}),
-        (cut, "pruned, at its last evaluation", {"marker": "x", "color": "0.55", "s": 26}),
+    ended = _complete(points)
+    cut = [p for p in points if p.state == "pruned" and math.isfinite(p.value)]
+    failed = [p for p in points if p.state == "failed" or not math.isfinite(p.value)]
+    low, high = _window(ended + cut)
+    for kind, label, marker, colour in (
+        (ended, "complete", "o", "black"),
+        (cut, "pruned, at its last evaluation", "x", "0.55"),
     ):
-        at = [(p.number, p.value) for p in kind if low <= p.value <= high]
-        axes.scatter(*_columns(at), label=f"{label} (n={len(kind)})", zorder=3, **style)
+        at = [(p.number, p.value) for p in kind if low <= p.value]
+        text = f"{label} (n={len(kind)})"
+        axes.scatter(*_columns(at), label=text, zorder=3, marker=marker, color=colour, s=26)
     below = [(p.number, low) for p in ended + cut if p.value < low]
     if below:
         axes.scatter(
@@ -177,9 +178,9 @@ def write_parallel(
     title: str,
 ) -> None:
     """Each complete trial as a line over the searched fields, dark where its figure is high."""
-    ended = [p for p in points if p.state == "complete" and p.value is not None]
-    low, high = _window([p.value for p in ended])
-    figure = canvas.blank(max(7, 1.5 * len(fields) + 1.5), 5.2)
+    ended = _complete(points)
+    low, high = _window(ended)
+    figure = canvas.blank(max(7, 1.15 * len(fields) + 1.8), 5.2)
     axes = figure.subplots()
     colours = ScalarMappable(Normalize(low, high), COLOURS)
     count = len(fields)
@@ -206,7 +207,7 @@ def write_parallel(
         axes.plot(
             range(count),
             heights,
-            color=BEST if best else colours.to_rgba(point.value),
+            color=BEST if best else colours.to_rgba(np.asarray(point.value)),
             linewidth=2.6 if best else 1.1,
             zorder=4 if best else 3,
             label=f"the best, trial {point.number} ({point.value:.4f})" if best else None,
@@ -251,8 +252,8 @@ def write_pareto(
         "parameters": "Trained parameters (number)",
         time: f"{about} of the trial, with compiling (s)",
     }
-    ended = [p for p in points if p.state == "complete" and p.value is not None]
-    low, high = _window([p.value for p in ended])
+    ended = _complete(points)
+    low, high = _window(ended)
     for number, (axes, (name, label)) in enumerate(
         zip(figure.subplots(1, 2, sharey=True), labels.items(), strict=True)
     ):
@@ -299,13 +300,18 @@ def write_pareto(
     canvas.save(figure, path, title, phantom)
 
 
-def _window(values: Sequence[float | None]) -> tuple[float, float]:
-    """Limits that show the better trials apart: a few hopeless ones do not set the scale."""
-    known = np.array([value for value in values if value is not None])
-    if not len(known):
+def _complete(points: Sequence[Point]) -> list[Point]:
+    return [p for p in points if p.state == "complete" and math.isfinite(p.value)]
+
+
+def _window(points: Sequence[Point]) -> tuple[float, float]:
+    """Limits that show the better trials apart, and the default: hopeless ones set no scale."""
+    values = np.array([p.value for p in points])
+    if not len(values):
         return 0.0, 1.0
-    high = float(known.max())
-    low = float(max(known.min(), high - 3 * (high - np.median(known))))
+    high = float(values.max())
+    low = max(float(values.min()), high - 2 * (high - float(np.median(values))))
+    low = min([low, *(p.value for p in points if p.default)])
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 

@@ -37,7 +37,8 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
             sys.exit(0)
         rest = values(list(argv))
         if override and values["config"].value is not None:
-            apply_override(values["config"].value, override, values["config"].override_values)
+            flag: Any = values["config"]
+            apply_override(flag.value, override, flag.override_values)
         if not any(values[name].value for name in ("helpfull", "helpshort")):
             _check(rest, experiments)
     except (flags.Error, ValueError, LookupError, AttributeError, TypeError, OSError) as error:

@@ -126,8 +126,8 @@ def run_trial(
         # Rungs are shares of the budget, not steps: the batch size is searched too.
         part = config.evaluations if share >= 1 else max(1, int(share * config.evaluations))
         trial.report(value, part)
-        # The default goes to its end, for the best is compared with it.
-        if share < 1 and not default and trial.should_prune():
+        # The default competes, but goes to its end, for the best is compared with it.
+        if share < 1 and trial.should_prune() and not default:
             raise optuna.TrialPruned(f"pruned at {share:.0%} of its budget")
 
     value: float | None = None

@@ -1,5 +1,6 @@
 """The files of a study: a line and a folder a trial, the best as a config, results and figures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,11 @@ def write(
         if path.exists() and read_results(work.folder)["trials"]["total"] == len(trials):
             print(f"{work.folder} is finished: see {path}")
             return read_results(work.folder)
-        if work.best() is None:
+        best = work.best()
+        if best is None:
             reasons = "; ".join(sorted({tune_study.reason(trial) for trial in trials}))
             raise ValueError(f"none of {len(trials)} trials was completed: {reasons[:600]}")
-        found = gather(work, config, target, trials, space)
+        found = gather(best, config, target, trials, space)
         _write_table(work.folder / "trials.csv", target, trials, space)
         _write_figures(work.folder / "figures", config, target, trials, found, space)
         write_best_config(work, config)
@@ -48,7 +50,7 @@ def write(
 
 
 def gather(
-    work: tune_study.Work,
+    best: FrozenTrial,
     config: ml_collections.ConfigDict,
     target: Target,
     trials: Sequence[FrozenTrial],
@@ -57,10 +59,9 @@ def gather(
     """What `results.json` holds."""
     from covidjax.evaluation.tune_plots import front  # and with it matplotlib, at the end only
 
-    best = work.best()
     default = next((t for t in trials if t.user_attrs.get("default")), None)
     figures = {"best": best.value, "default": default.value if default else None}
-    if figures["default"] is not None:
+    if best.value is not None and default is not None and default.value is not None:
         figures["gain"] = best.value - default.value
     states = [NAMES[trial.state] for trial in trials]
     phantom = target.prepared.kind == "phantom"
@@ -155,8 +156,13 @@ def importances(
         study = optuna.create_study(direction="maximize")
         for trial in trials:
             if trial.number in values and trial.distributions.keys() == space.keys():
-                given = {"params": trial.params, "distributions": trial.distributions}
-                study.add_trial(optuna.trial.create_trial(value=values[trial.number], **given))
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        value=values[trial.number],
+                    )
+                )
         known = study.get_trials(deepcopy=False)
         shares: dict[str, float] = {}
         if len(known) >= FEWEST_FOR_IMPORTANCE and len({t.value for t in known}) > 1:
@@ -217,7 +223,7 @@ def _write_figures(
         tune_plots.Point(
             trial.number,
             NAMES[trial.state],
-            trial.value,
+            math.nan if trial.value is None else trial.value,
             trial.params,
             trial.user_attrs.get("parameters"),
             trial.user_attrs.get("cpu_seconds"),

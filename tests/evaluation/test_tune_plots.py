@@ -1,5 +1,6 @@
 """Figures of a search: the Pareto front, and pictures of studies with few and odd trials."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ AXES = [Axis("ema", [0.9, 0.99], None, False), Axis("rate", None, (1e-4, 1e-2), 
 POINTS = [
     Point(0, "complete", 30.0, {"ema": 0.9, "rate": 1e-3}, 100, 5.0, 4.0, True),
     Point(1, "pruned", 20.0, {"ema": 0.99, "rate": 1e-4}),
-    Point(2, "failed", None, {}),
+    Point(2, "failed", math.nan, {}),
     Point(3, "complete", 31.5, {"ema": 0.99, "rate": 1e-2}, 400, 9.0, 7.0),
 ]
 
