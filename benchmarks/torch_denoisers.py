@@ -44,8 +44,8 @@ class UNet(nn.Module):
         pairs = list(zip(widths, widths[1:], strict=False))
         self.head = convolution(4, width, 3)
         self.down = nn.ModuleList(self._blocks(w, n) for w, n in zip(widths, blocks, strict=True))
-        self.halve = nn.ModuleList(convolution(w, below, 2, 2) for w, below in pairs)
-        self.double = nn.ModuleList(convolution(below, 4 * w, 1) for w, below in pairs)
+        self.shrink = nn.ModuleList(convolution(w, below, 2, 2) for w, below in pairs)
+        self.enlarge = nn.ModuleList(convolution(below, 4 * w, 1) for w, below in pairs)
         self.up = nn.ModuleList(
             self._blocks(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
         )
@@ -59,15 +59,15 @@ class UNet(nn.Module):
         """Denoised images [batch, 1, height, width]."""
         x = self.head(functional.pixel_unshuffle(images, 2))
         skips = []
-        for blocks, halve in zip(self.down, self.halve, strict=False):
+        for blocks, shrink in zip(self.down, self.shrink, strict=False):
             x = blocks(x)
             skips.append(x)
-            x = halve(x)
+            x = shrink(x)
         x = self.down[-1](x)
-        for blocks, double, skip in zip(
-            reversed(self.up), reversed(self.double), reversed(skips), strict=True
+        for blocks, enlarge, skip in zip(
+            reversed(self.up), reversed(self.enlarge), reversed(skips), strict=True
         ):
-            x = blocks(functional.pixel_shuffle(double(x), 2) + skip)
+            x = blocks(functional.pixel_shuffle(enlarge(x), 2) + skip)
         return images - functional.pixel_shuffle(self.tail(x), 2)
 
 

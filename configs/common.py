@@ -172,11 +172,11 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     add_data(config, arg, equalize="none")
 
     config.patch = 0  # pixels a side of the random part that is seen; 0: the whole image
-    config.augment = "turns"  # mirrors and quarter turns; mirror: left-right; none
-    config.batch_size = 16  # global: over all devices
+    config.augment = "mirror"  # left-right; turns: all mirrors and quarter turns; none
+    config.batch_size = 8  # global: over all devices
     config.steps = 0  # batches; 0: `auto_steps` of the data
-    config.auto_steps = ml_collections.ConfigDict({"coronahack": 8000, "phantom": 300})
-    config.evaluations = 10  # on validation, over the run; each one saves
+    config.auto_steps = ml_collections.ConfigDict({"coronahack": 10000, "phantom": 300})
+    config.evaluations = 20  # on validation, over the run; each one saves
     config.patience = 0  # evaluations without a better PSNR before it stops; 0: never
     config.steps_per_dispatch = 0  # sent to the devices at once; 0: 1 on CPUs, 8 elsewhere
     config.log_every = 50  # steps between lines of training figures

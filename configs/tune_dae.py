@@ -60,10 +60,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.tuner.reduction = 3  # of so many trials one goes on at each rung
     config.tuner.startup = 10  # random trials before TPE has enough to go by
 
-    # The budget of a trial, small: of 8,000 and 300 steps of a denoiser, 12 epochs of the CNN.
+    # The budget of a trial: small, a twelfth to a third of the target's own.
     config.evaluations = 9  # parts of the budget: after each a trial can be pruned
     if target == "dae":
-        config.auto_steps.coronahack = 400
+        config.auto_steps.coronahack = 800
         config.auto_steps.phantom = 100
     else:
         config.auto_epochs.coronahack = 3

@@ -54,6 +54,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     if target.note:
         print(f"Note: {target.note}.", file=sys.stderr, flush=True)
+    config = resolved(config, target.prepared.kind)
     recorded = config.copy_and_resolve_references()
     recorded.tuner.storage = tune_study.without_password(config.tuner.storage)
     workdir.join(folder, recorded, target.prepared, target.split)
@@ -91,6 +92,15 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"config.tuner.target={tuner.target!r}: give target= behind the colon, {known}"
         )
     tune_space.searched(config)
+
+
+def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
+    """A copy with the budget that data of that kind have."""
+    config = config.copy_and_resolve_references()
+    for budget in ("steps", "epochs"):
+        if budget in config:
+            config[budget] = config[budget] or config[f"auto_{budget}"][kind]
+    return config
 
 
 def study_name(config: ml_collections.ConfigDict, target: tune_target.Target) -> str:

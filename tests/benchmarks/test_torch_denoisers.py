@@ -37,7 +37,7 @@ def copy(params, module):
     norms = [params[name] for name in numbered if name.startswith("BatchNorm")]
     for layer, ours in zip(in_order(module), kernels, strict=True):
         kernel = ours["kernel"].transpose(3, 2, 0, 1)
-        if layer in getattr(module, "double", ()):
+        if layer in getattr(module, "enlarge", ()):
             # Ours has the place in the 2 x 2 pixels before the channel, PyTorch's behind it.
             width = len(kernel) // 4
             kernel = (

@@ -134,7 +134,9 @@ def test_pruned_trials_saw_less_of_the_budget(finished: tuple[Path, dict]) -> No
 
 def opened_again(folder: Path) -> tune_study.Work:
     config = study_config(**{"tuner.trials": TRIALS})
-    return tune_study.Work(config, tune.study_name(config, target(train)), folder, {})
+    return tune_study.Work(
+        config, tune.study_name(tune.resolved(config, "phantom"), target(train)), folder, {}
+    )
 
 
 def test_a_finished_study_is_left_alone_and_can_be_given_more_trials(
@@ -147,7 +149,7 @@ def test_a_finished_study_is_left_alone_and_can_be_given_more_trials(
     assert (tmp_path / "run" / "results.json").stat().st_mtime_ns == before
     found = tune.run(study_config(**{"tuner.trials": 5}), tmp_path / "run")
     assert found["trials"]["total"] == 5
-    with pytest.raises(workdir.WorkdirError, match="steps: 7 now|steps: 0 there, 7 now"):
+    with pytest.raises(workdir.WorkdirError, match="steps: 100 there, 7 now"):
         tune.run(study_config(steps=7), tmp_path / "run")
 
 
