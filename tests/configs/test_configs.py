@@ -12,13 +12,19 @@ from ml_collections import config_flags
 
 from configs import common, dae
 from covidjax.data.noise import NOISES
-from covidjax.experiments import classify, classify_check, denoise_check
+from covidjax.experiments import classify, classify_check, command_line, denoise_check, tune
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
 NAMES = [name for name in NAMES if name not in ("__init__", "common")]
 CLASSIFIERS = ["cnn", "resnet"]
-CHECKS = {"classify": classify_check.check, "denoise": denoise_check.check}
+CHECKS = {
+    "classify": classify_check.check,
+    "denoise": denoise_check.check,
+    "tune": tune.check,
+}
+# What must stand before an argument that not every target takes.
+BEFORE = {("tune_dae", "task"): "target=cnn,"}
 # A value of each argument that is not its default, and what it must come to.
 VALUES = {
     "task": ("cause", lambda config: config.task == "cause"),
@@ -31,6 +37,7 @@ VALUES = {
     "net": ("dncnn", lambda config: config.model.name == "dncnn"),
     "noise": ("low_dose", lambda config: config.noise.kind == "low_dose"),
     "level": ("10-20", lambda config: (config.noise.low, config.noise.high) == (10, 20)),
+    "target": ("cnn", lambda config: config.tuner.target == "cnn"),
     "init": ("run:runs/a#fold1", lambda config: config.init == "run:runs/a#fold1"),
 }
 
@@ -57,7 +64,7 @@ def documented(module: ModuleType) -> list[str]:
 
 
 def test_there_are_the_shipped_ones() -> None:
-    assert {"cnn", "resnet", "dae"} <= set(NAMES)
+    assert {"cnn", "resnet", "dae", "tune_dae"} <= set(NAMES)
 
 
 def test_the_docstring_holds_the_exact_command(module: ModuleType) -> None:
@@ -76,6 +83,7 @@ def test_the_commands_of_the_docstring_load(
         flags.DEFINE_string("workdir", "", "", flag_values=values)
         given = command.replace("\\\n", " ").split()[1:]
         given = [part.replace("=configs/", f"={ROOT}/configs/") for part in given]
+        given, _ = command_line.take_override(given)
         monkeypatch.setattr("sys.argv", given)  # ml_collections reads the config's fields there
         assert values(given)[1:] == []
         check(values["config"].value)
@@ -84,8 +92,9 @@ def test_the_commands_of_the_docstring_load(
 def test_every_documented_argument_is_taken(module: ModuleType) -> None:
     for name in documented(module):
         text, holds = VALUES[name]
-        assert holds(module.get_config(f"{name}={text}")), name
-        check(module.get_config(f"{name}={text}"))
+        before = BEFORE.get((module.__name__.removeprefix("configs."), name), "")
+        assert holds(module.get_config(f"{before}{name}={text}")), name
+        check(module.get_config(f"{before}{name}={text}"))
 
 
 def test_every_argument_is_documented(module: ModuleType) -> None:
