@@ -8,6 +8,8 @@ same --workdir goes on with a run that was stopped.
         no data needed: on synthetic radiographs (PHANTOM), in some minutes
     python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=archive.zip
         on Kaggle's CoronaHack archive (zip or unpacked folder)
+    python launch.py --config=configs/eda.py
+        a look at the data before training: figures, tables, and a page to read them on
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
 """
@@ -27,12 +29,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify
+from covidjax.experiments import classify, eda
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
-EXPERIMENTS = {"classify": classify.run}
+EXPERIMENTS = {"classify": classify.run, "eda": eda.run}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
