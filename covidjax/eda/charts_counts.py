@@ -60,20 +60,23 @@ def film_numbers(table: pd.DataFrame, album: Album) -> Figure:
 
     def draw(axes: Axes, number: int) -> None:
         part = named[named["series"] == series[number]].drop_duplicates(["split", "group"])
-        low, high = int(part["film"].min()), int(part["film"].max())
-        width = max(1, -(-(high - low + 1) // BINS))
-        edges = np.arange(low, high + width + 1, width)
+        starts, width = film_bins(part["film"].to_numpy())
+        bins = np.searchsorted(starts, part["film"].to_numpy(), "right") - 1
         for split, look in zip(("TRAIN", "TEST"), LOOKS, strict=False):
-            films = part["film"][part["split"] == split]
-            counts = np.histogram(films, edges)[0] if len(films) else []
+            films = bins[part["split"] == split]
             axes.plot(
-                edges[:-1][: len(counts)], counts, color=look.colour, linestyle=look.line,
+                np.bincount(films, minlength=len(starts)), color=look.colour, linestyle=look.line,
                 marker=look.marker, markersize=3, linewidth=1.2,
                 label=f"{split} (n={len(films):,})",
             )  # fmt: skip
+        for place in np.flatnonzero(np.diff(starts) > width):
+            axes.axvline(place + 0.5, color="0.4", linestyle=":", linewidth=1)
+        ticks = np.unique(np.linspace(0, len(starts) - 1, 7).astype(int))
+        axes.set_xticks(ticks, [f"{starts[tick]}" for tick in ticks])
         axes.set_title(SOURCES[series[number]], fontsize=9)
         axes.set_xlabel("number in the file name", fontsize=SMALL)
-        axes.set_ylabel(f"examinations in {width:,}", fontsize=SMALL)
+        unit = "number" if width == 1 else f"{width} numbers"
+        axes.set_ylabel(f"examinations per {unit}", fontsize=SMALL)
         axes.legend(fontsize=7, frameon=False)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
         plain(axes)
@@ -85,10 +88,22 @@ def film_numbers(table: pd.DataFrame, album: Album) -> Figure:
     return album.save(
         figure, "film_numbers", "Examinations along their number in the file name",
         "Examinations (groups) along the number in their file name, by split: where TEST has a "
-        "stretch of its own, it is another stretch of films than TRAIN, not a random part of it.",
+        "stretch of its own, it is another stretch of films than TRAIN, not a random part of it. "
+        "Dotted: numbers that no film has are left out there.",
         "Lines of the number of examinations along film numbers, TRAIN and TEST, for "
         + ", ".join(SOURCES[key] for key in series) + ".",
     )  # fmt: skip
+
+
+def film_bins(films: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """First number of each bin, and their width; stretches without films have no bins."""
+    numbers = np.unique(films)
+    jumps = np.flatnonzero(np.diff(numbers) > max(10, (numbers[-1] - numbers[0]) // 10))
+    firsts = numbers[np.concatenate([[0], jumps + 1])]
+    lasts = numbers[np.concatenate([jumps, [len(numbers) - 1]])]
+    width = max(1, -(-int((lasts - firsts + 1).sum()) // BINS))
+    starts = [np.arange(f, last + 1, width) for f, last in zip(firsts, lasts, strict=True)]
+    return np.concatenate(starts), width
 
 
 def group_sizes(sizes: pd.DataFrame, album: Album) -> Figure:

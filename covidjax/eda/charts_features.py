@@ -179,7 +179,7 @@ def histograms(shares: NDArray[np.float32], codes: NDArray[np.int64], album: Alb
                       label="median of Normal")  # fmt: skip
         axes.set_title(f"{CLASSES[code]} (n={len(part):,})", fontsize=9)
         axes.set_xlabel("gray level", fontsize=SMALL)
-        axes.set_ylabel(f"share of pixels (%) in {256 // BINS}", fontsize=SMALL)
+        axes.set_ylabel(f"pixels (%) per {256 // BINS} levels", fontsize=SMALL)
         # The first and the last bin (bars, letters) would press the rest flat.
         axes.set_ylim(0, 1.25 * float(np.percentile(p95[1:-1], 98)))
         axes.set_xlim(0, 255)

@@ -141,7 +141,7 @@ def position_maps(sums: Sums, album: Album) -> Figure:
          {c: np.abs(d) for c, d in contrast.items()}, SEQUENTIAL, (0.0, top)),
     ]  # fmt: skip
     return album.save(
-        _map_rows(rows, shown, sums), "position_maps", "Pixel positions that tell the classes apart",
+        _map_rows(rows, shown, sums), "position_maps", "Pixel positions by class",
         "For each position of the picture: the share of images that are black there, that are "
         "white there (letters show up as spots), and the difference of the class's mean to "
         "Normal's in pooled standard deviations. What is bright outside the lungs is a shortcut.",
@@ -158,13 +158,13 @@ def standardised_difference(sums: Sums, code: int) -> NDArray[np.float64]:
 def _map_rows(rows: list, shown: Sequence[int], sums: Sums):
     figure = canvas.blank(1.75 * len(shown) + 1.7, 1.95 * len(rows) + 0.5)
     grid = figure.subplots(len(rows), len(shown), squeeze=False)
-    for line, (label, maps, cmap, limits) in zip(grid, rows, strict=True):
+    for place, (line, (label, maps, cmap, limits)) in enumerate(zip(grid, rows, strict=True)):
         image = None
         for axes, code in zip(line, shown, strict=True):
             if code not in maps:
                 axes.set_axis_off()
                 continue
-            title = f"{CLASSES[code]}\nn={sums.n[code]:,}" if line is grid[0] else ""
+            title = f"{CLASSES[code]}\nn={sums.n[code]:,}" if place == 0 else ""
             image = heat(figure, axes, maps[code], cmap=cmap, limits=limits, title=title)
         if image is not None:
             bar = figure.colorbar(image, ax=list(line), shrink=0.85, pad=0.01, aspect=14)
@@ -206,14 +206,18 @@ def outliers(
 
 def flagged(
     prepared: Path, table: pd.DataFrame, classes: Sequence[str],
-    found: Mapping[str, Mapping[int, str]], album: Album,
+    found: Mapping[str, Mapping[int, str]], size: int, album: Album,
 ) -> Figure | None:  # fmt: skip
-    """Examples of each flag with the reason; None where nothing is flagged."""
+    """Examples of each flag with the reason; None where nothing is flagged.
+
+    Marks are looked for again at `size` pixels, as they were found, and boxed.
+    """
     names = [name for name in FLAGS if found[name]]
     if not names:
         return None
     chosen = {name: _spread(list(found[name]), SHOWN) for name in names}
     shown = pictures.thumbnails(prepared, [row for rows in chosen.values() for row in rows], SIDE)
+    lettered = pictures.thumbnails(prepared, chosen.get("lettered", []), size, "squash")
     figure = canvas.blank(1.95 * SHOWN + 0.3, 2.5 * len(names) + 0.5)
     grid = figure.subplots(len(names), SHOWN, squeeze=False)
     for line, name in zip(grid, names, strict=True):
@@ -222,7 +226,7 @@ def flagged(
                 axes.set_axis_off()
                 continue
             row = chosen[name][place]
-            image = _boxed(shown[row]) if name == "lettered" else shown[row]
+            image = _boxed(lettered[row]) if name == "lettered" else shown[row]
             text = f"{short(table['image'].iloc[row], 26)}\n{wrapped(found[name][row], 32, 3)}"
             picture(axes, image, text, above=classes[row], size=6)
         line[0].set_ylabel(f"{FLAGS[name].title}\n{len(found[name]):,} images", fontsize=8)

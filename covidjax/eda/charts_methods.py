@@ -29,9 +29,9 @@ def normalised_pictures(
     data = pictures.thumbnails(prepared, list(rows), SIDE, "squash")
     figure = canvas.blank(1.85 * len(METHODS) + 0.3, 1.95 * len(rows) + 0.5)
     grid = figure.subplots(len(rows), len(METHODS), squeeze=False)
-    for line, row in zip(grid, rows, strict=True):
+    for place, (line, row) in enumerate(zip(grid, rows, strict=True)):
         for axes, (name, method) in zip(line, METHODS.items(), strict=True):
-            above = name if line is grid[0] else ""
+            above = name if place == 0 else ""
             picture(axes, method(data[int(row)]), above=above, size=8)
         line[0].set_ylabel(classes[int(row)], fontsize=9)
     return album.save(
@@ -61,7 +61,7 @@ def normalised_histograms(
         axes.set_ylim(0, 1.35 * float(inner.max()))
         axes.set_title(names[number], fontsize=9)
         axes.set_xlabel("gray level", fontsize=SMALL)
-        axes.set_ylabel("pixels (%) in 4 levels", fontsize=SMALL)
+        axes.set_ylabel("pixels (%) per 4 levels", fontsize=SMALL)
         axes.legend(fontsize=7, frameon=False)
         plain(axes)
 
@@ -120,13 +120,13 @@ def scaled_pictures(
     ways = [(row, resize) for row in rows for resize in preprocess.RESIZE]
     figure = canvas.blank(2.05 * len(SIZES) + 0.6, 2.1 * len(ways) + 0.5)
     grid = figure.subplots(len(ways), len(SIZES), squeeze=False)
-    for line, (row, resize) in zip(grid, ways, strict=True):
+    for place, (line, (row, resize)) in enumerate(zip(grid, ways, strict=True)):
         for axes, size in zip(line, SIZES, strict=True):
             image = pictures.thumbnail(found[row], size, resize)
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
-            if line is grid[0]:
+            if place == 0:
                 axes.set_title(f"{size} px", fontsize=9)
         facts = table.iloc[row]
         size_text = f"{facts['width']} x {facts['height']} px"

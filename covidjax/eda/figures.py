@@ -1,5 +1,6 @@
 """What all figures of the look share: saving as PNG and SVG, grids of pictures, violins."""
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from covidjax.report import page
 SMALL = 8  # points, the size of most text
 SEQUENTIAL = "cividis"  # made for colour-blind readers; its lightness rises all along
 DIVERGING = "PuOr"
-FEWEST = 5  # values for a density to be drawn of
+FEWEST = 10  # values for a density to be drawn of
 
 
 class Album:
@@ -49,7 +50,8 @@ def wrapped(text: str, width: int, most: int = 4) -> str:
 
 
 def short(name: str, most: int = 24) -> str:
-    """A file's name, its middle left out where it is long."""
+    """A file's name without its ending, its middle left out where it is long."""
+    name = re.sub(r"\.(jpe?g|png|tiff?)$", "", name, flags=re.IGNORECASE)
     if len(name) <= most:
         return name
     return f"{name[: most // 2 - 2]}...{name[-(most // 2 - 1) :]}"

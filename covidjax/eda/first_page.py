@@ -179,8 +179,8 @@ def _preparation(lines: pd.DataFrame | None) -> str:
     flat = named["AUROC of brightness"].idxmin()
     return (
         f"Of {len(lines)} normalisations {best.name} gave a small classifier the highest "
-        f"validation AUROC, {_shown(best)}, against {_shown(raw)} raw ({verdict}); brightness alone "
-        f"tells pneumonia with {raw['AUROC of brightness']:.2f} raw and "
+        f"validation AUROC, {_shown(best)}, against {_shown(raw)} raw ({verdict}); brightness "
+        f"alone tells pneumonia with {raw['AUROC of brightness']:.2f} raw and "
         f"{named.loc[flat, 'AUROC of brightness']:.2f} after {flat}."
         if best.name != "raw"
         else f"Of {len(lines)} normalisations none gave a small classifier a higher validation "

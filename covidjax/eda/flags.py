@@ -46,8 +46,8 @@ FLAGS = {
     ),
     "cropped": Flag(
         "cropped or framed",
-        f"uniform bars over {100 * BARS:.0f} % of the picture, outer columns {EDGE} times as bright "
-        f"as the whole, or proportions {ASPECT} robust standard deviations from the median",
+        f"uniform bars over {100 * BARS:.0f} % of the picture, outer columns {EDGE} times as "
+        f"bright as the whole, or proportions {ASPECT} robust standard deviations from the median",
     ),
     "ct_slice": Flag(
         "CT slice",

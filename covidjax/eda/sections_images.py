@@ -64,12 +64,13 @@ def pictures(data: Data, streamed: Streamed, size: int) -> tuple[Section, Facts]
 
 
 def outliers_and_flags(
-    data: Data, streamed: Streamed, images: NDArray[np.uint8]
+    data: Data, streamed: Streamed, images: NDArray[np.uint8], size: int
 ) -> tuple[Section, Facts]:
     """Outliers by three measures, and images that may be no plain frontal film.
 
     Args:
       images: uint8 [n, s, s], the raw pixel cache.
+      size: pixels a side that the features were measured at.
     """
     data.tell("outliers and flags")
     path, table = data.prepared.path, data.table
@@ -85,7 +86,7 @@ def outliers_and_flags(
         data.write("outliers", outliers.as_table(found, table, data.classes),
                    "The oddest images by three measures, with the reason."),
     ]  # fmt: skip
-    if drawn := charts_images.flagged(path, table, data.classes, flagged, data.album):
+    if drawn := charts_images.flagged(path, table, data.classes, flagged, size, data.album):
         blocks.append(drawn)
     blocks += [
         data.write("flags_by_class", by_class, "Flagged images of each class (% of the class)."),
