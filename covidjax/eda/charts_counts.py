@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 from numpy.typing import NDArray
 
 from covidjax.data.splits import film_series
@@ -141,7 +141,9 @@ def sizes(table: pd.DataFrame, codes: NDArray[np.int64], album: Album) -> Figure
     figure = canvas.blank(10, 4.4)
     left, right = figure.subplots(1, 2)
     shown = present(codes)
-    jitter = np.random.default_rng(0).uniform(-0.5, 0.5, (2, len(table)))
+    pairs = table.groupby(["width", "height"]).size()
+    # Points on one another are moved by less than a pixel.
+    jitter = np.random.default_rng(0).uniform(-0.5, 0.5, (2, len(table))) * (len(pairs) > 1)
     width, height = table["width"].to_numpy(float), table["height"].to_numpy(float)
     for code in sorted(shown, key=lambda code: -(codes == code).sum()):
         look, rows = CLASS_LOOKS[CLASSES[code]], codes == code
@@ -154,10 +156,11 @@ def sizes(table: pd.DataFrame, codes: NDArray[np.int64], album: Album) -> Figure
     left.set_ylabel("height (pixels)", fontsize=9)
     plain(left)
     left.legend(fontsize=7, loc="best", markerscale=1.5)
-    pairs = table.groupby(["width", "height"]).size()
     note = f"{len(pairs):,} different sizes"
     if len(pairs) == 1:
-        note = f"all images are {int(width[0])} x {int(height[0])} pixels"
+        note = f"all images are {int(width[0])} x {int(height[0])} pixels: one point"
+        for axis in (left.xaxis, left.yaxis):
+            axis.set_major_locator(MultipleLocator(4))
     left.set_title(note, fontsize=9)
     names = [CLASSES[code] for code in shown]
     values = [(width / height)[codes == code] for code in shown]

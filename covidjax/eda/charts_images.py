@@ -229,7 +229,7 @@ def flagged(
             image = _boxed(lettered[row]) if name == "lettered" else shown[row]
             text = f"{short(table['image'].iloc[row], 26)}\n{wrapped(found[name][row], 32, 3)}"
             picture(axes, image, text, above=classes[row], size=6)
-        line[0].set_ylabel(f"{FLAGS[name].title}\n{len(found[name]):,} images", fontsize=8)
+        line[0].set_ylabel(f"{FLAGS[name].title}\nn={len(found[name]):,}", fontsize=8)
     return album.save(
         figure, "flags", "Flagged images",
         "Images that may be something else than a plain frontal film, with the reason; up to "

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from covidjax.data.splits import film_series
 from covidjax.eda.classes import CLASSES, SOURCES
 from covidjax.eda.data import Data
 
+NEAR = 5  # film numbers
 TOLD = 0.7  # AUROC from which one number alone is worth a warning
 
 
@@ -70,26 +74,39 @@ def _test(data: Data, rare: str) -> str:
     )
     return (
         f"TEST ({len(test):,} images) {said}; {shares[1]:.1f} % of it are Normal against "
-        f"{shares[0]:.1f} % of TRAIN, and its film numbers are a stretch of their own."
-        if _apart(data)
-        else f"TEST ({len(test):,} images) {said}; {shares[1]:.1f} % of it are Normal against "
-        f"{shares[0]:.1f} % of TRAIN."
+        f"{shares[0]:.1f} % of TRAIN{_stretches(train, test)}."
     )
 
 
-def _apart(data: Data) -> bool:
-    """Whether TEST's normal films have numbers that TRAIN's of their series do not reach into."""
-    from covidjax.data.splits import film_series
+def _stretches(train: pd.DataFrame, test: pd.DataFrame) -> str:
+    """How many of TEST's numbered films lie beside one of TRAIN's, and of TRAIN's beside others."""
+    beside: list[float] = []
+    among: list[float] = []
+    for series, films in _films(test).items():
+        others = _films(train).get(series, np.array([]))
+        if len(others) < 2:
+            continue
+        away = np.abs(films[:, None] - others[None]).min(axis=1)
+        beside += list(away <= NEAR)
+        among += list(np.minimum(np.diff(others)[:-1], np.diff(others)[1:]) <= NEAR)
+    if not beside:
+        return ""
+    return (
+        f", and {100 * np.mean(beside):.0f} % of its numbered films lie within {NEAR} numbers of "
+        f"one of TRAIN ({100 * np.mean(among):.0f} % of TRAIN's do): it is no random part"
+        if np.mean(beside) < np.mean(among) / 2
+        else ""
+    )
 
-    named = pd.DataFrame([film_series(i) for i in data.table["image"]], columns=["series", "film"])
-    named["split"] = data.table["kaggle_split"].to_numpy()
-    for _, part in named[named["series"] != ""].groupby("series"):
-        train, test = (part["film"][part["split"] == split] for split in ("TRAIN", "TEST"))
-        if len(train) and len(test) and not (test.max() < train.min() or test.min() > train.max()):
-            inside = ((test >= train.min()) & (test <= train.max())).mean()
-            if inside > 0.5:
-                return False
-    return True
+
+def _films(table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """The different film numbers of each series, ascending."""
+    found: dict[str, set[int]] = {}
+    for image in table["image"]:
+        series, number = film_series(image)
+        if series:
+            found.setdefault(series, set()).add(number)
+    return {series: np.array(sorted(numbers)) for series, numbers in found.items()}
 
 
 def _sources(data: Data, rare: str, neighbours: pd.DataFrame | None) -> str:
@@ -151,17 +168,18 @@ def _single_feature(summary: pd.DataFrame, rare: str) -> str:
 
 def _flags(table: pd.DataFrame, rare: str) -> str:
     line = table.set_index("flag")
-    letters = line.loc["lettered"]
+    shares = {
+        name: [line.loc[name, f"{kind} (%)"] for kind in ("Normal", rare) if f"{kind} (%)" in line]
+        for name in ("black and white", "lettered")
+    }
+    marks, stark = (" against ".join(f"{share:.0f} %" for share in shares[name])
+                    for name in ("lettered", "black and white"))  # fmt: skip
     others = ", ".join(
-        f"{int(line.loc[name, 'images']):,} {name}" for name in line.index if name != "lettered"
+        f"{int(line.loc[name, 'images']):,} {name}" for name in line.index if name not in shares
     )
-    shares = [float(letters[f"{name} (%)"]) for name in ("Normal", rare) if f"{name} (%)" in line]
-    marks = f"{shares[0]:.0f} % of Normal"
-    if len(shares) > 1:
-        marks += f" and {shares[1]:.0f} % of {rare}"
     return (
-        f"Letter-like marks are on {marks} images, and flagged for a look are: {others}; see the "
-        "sheet before trusting any of the flags."
+        f"Of Normal against {rare} images {marks} bear letter-like marks and {stark} have lost "
+        f"their gray levels to black and white; flagged for a look are also: {others}."
     )
 
 
