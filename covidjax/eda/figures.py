@@ -34,6 +34,7 @@ class Album:
         """Writes NAME.png and NAME.svg, the same bytes for the same figure."""
         png, svg = self.folder / f"{name}.png", self.folder / f"{name}.svg"
         canvas.save(figure, png, title, self.phantom)
+        figure.set_layout_engine("none")  # as it is now: the solver takes most of the time
         with matplotlib.rc_context({"svg.hashsalt": name}), temporary(svg) as file:
             figure.savefig(file, format="svg", dpi=120, metadata={"Date": None})
         if self.phantom:

@@ -131,22 +131,29 @@ def _sources(data: Data, rare: str, neighbours: pd.DataFrame | None) -> str:
 
 def _copies(data: Data, leak: str) -> str:
     counted = data.prepared.report["counts"]
+    leak = f"{leak[0].lower()}{leak[1:]}"
+    if not counted["duplicates"] + counted["near_duplicates"]:
+        return f"No two images are the same file or nearly the same picture; {leak}"
     conflicts = counted["label_conflicts"]
     return (
         f"{counted['duplicates']:,} sets of images are byte for byte the same and "
         f"{counted['near_duplicates']:,} nearly so, {conflicts or 'none'} of them with different "
-        f"labels; {leak[0].lower()}{leak[1:]}"
+        f"labels; {leak}"
     )
 
 
 def _groups(data: Data, sizes: pd.Series) -> str:
     facts = data.prepared.report["grouping"]
-    return (
+    text = (
         f"{int((sizes > 1).sum()):,} of {len(sizes):,} groups have several images, up to "
-        f"{int(sizes.max()):,}, so splits must go by group; {facts['numbers_in_both_splits']:,} of "
-        f"the numbers in personN occur in TRAIN and in TEST "
-        f"({facts['images_of_numbers_in_both_splits']:,} images), and whether these are the same "
-        "children cannot be known."
+        f"{int(sizes.max()):,}, so splits must go by group"
+    )
+    if not facts["numbers_in_both_splits"]:
+        return f"{text}; no number in personN occurs in TRAIN and in TEST."
+    return (
+        f"{text}; {facts['numbers_in_both_splits']:,} of the numbers in personN occur in TRAIN and "
+        f"in TEST ({facts['images_of_numbers_in_both_splits']:,} images), and whether these are "
+        "the same children cannot be known."
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.data import reading
+from covidjax.eda.classes import CLASSES
 from covidjax.eda.measure import BRIGHT, DARK
 from covidjax.eda.pixels import chunks
 from tfds_coronahack.groups import adults
@@ -144,7 +145,7 @@ def by_class(found: dict[str, dict[int, str]], classes: list[str]) -> pd.DataFra
     for name, rows in found.items():
         line: dict[str, object] = {"flag": FLAGS[name].title, "images": len(rows)}
         hit = pd.Series([classes[row] for row in rows], dtype=str).value_counts()
-        for kind in dict.fromkeys(sorted(classes, key=list(sizes.index).index)):
+        for kind in [kind for kind in CLASSES if kind in sizes]:
             line[f"{kind} (%)"] = round(100 * float(hit.get(kind, 0)) / int(sizes[kind]), 1)
         lines.append(line | {"rule": FLAGS[name].rule})
     return pd.DataFrame(lines)

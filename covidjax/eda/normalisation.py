@@ -19,6 +19,7 @@ from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
 from covidjax.evaluation.source_probe import linear_model
 
 Image = NDArray[np.uint8]
+FEWEST = 8  # images of each class that validate
 FRACTION = 0.2  # of TRAIN that validates
 SPREAD = 3.0  # standard deviations to each side that z-scores show
 LOW, HIGH = 1, 99  # percentiles that are stretched to black and white
@@ -67,7 +68,7 @@ def validation_split(
     train = (table["kaggle_split"] == "TRAIN") & ~table["group"].isin(seen)
     try:
         fold = splits.official(table, labels, validation="shifted", fraction=FRACTION, seed=seed)[0]
-        if min(np.bincount(labels[fold.validation], minlength=2)) >= 10:
+        if min(np.bincount(labels[fold.validation], minlength=2)) >= FEWEST:
             return fold.train, fold.validation, "both ends of every series of film numbers"
     except ValueError:  # such as a sample whose TEST has one class
         pass

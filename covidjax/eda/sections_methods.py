@@ -11,8 +11,6 @@ from covidjax.eda.data import Data, Facts
 from covidjax.eda.stream import Streamed
 from covidjax.report.page import Figure, Section, Table
 
-FEWEST = 20  # images of each class in each part
-
 
 def preparation(
     data: Data, streamed: Streamed, images: NDArray[np.uint8], *, samples: int, most: int
@@ -35,9 +33,9 @@ def preparation(
     fitted, scored, how = parts
     counts = [np.bincount(labels[part], minlength=2).min() for part in (fitted, scored)]
     said, facts = "", {}
-    if min(counts) < FEWEST:
+    if min(counts) < normalisation.FEWEST:
         said = (
-            f"Too few images of one class in TRAIN ({min(counts)}, {FEWEST} are needed) for a "
+            f"Too few images of one class in TRAIN ({min(counts)}, {normalisation.FEWEST} are needed) for a "
             "small classifier, so the effect on one is not measured here."
         )
     else:
@@ -59,7 +57,7 @@ def preparation(
             "takes no part."
         )
     blocks.append(charts_methods.scaled_pictures(path, table, extremes, album))
-    if min(counts) >= FEWEST:
+    if min(counts) >= normalisation.FEWEST:
         data.tell("scaling: decoding")
         lines = scaling.effects(
             path, table, labels, (fitted, scored), most=most, samples=samples, seed=data.seed,

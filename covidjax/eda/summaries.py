@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from covidjax.eda.archive_facts import KEYS
-from covidjax.eda.classes import sources_of
+from covidjax.eda.classes import CLASSES, sources_of
 from tfds_coronahack.groups import adults
 from tfds_coronahack.metadata import CAUSES, COLUMNS
 
@@ -43,7 +43,8 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 def by_source(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Images of each source and class; `classes` is the class of each row."""
     frame = pd.crosstab(pd.Series(sources_of(table), name="source"), pd.Series(list(classes)))
-    return frame.reset_index().rename_axis(columns=None)
+    order = [name for name in CLASSES if name in frame.columns]
+    return frame[order].reset_index().rename_axis(columns=None)
 
 
 def missing_values(metadata: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +138,8 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     sizes = table.assign(classes=list(classes)).groupby(["classes", "group"]).size()
     found = sizes.rename("images").reset_index()
     found["images in the group"] = found["images"].clip(upper=10)
-    frame = pd.crosstab(found["images in the group"], found["classes"]).reset_index()
+    frame = pd.crosstab(found["images in the group"], found["classes"])
+    frame = frame[[name for name in CLASSES if name in frame.columns]].reset_index()
     frame = frame.rename_axis(columns=None)
     frame["images in the group"] = [
         "10 or more" if size == 10 else str(size) for size in frame["images in the group"]
