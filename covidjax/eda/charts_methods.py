@@ -164,7 +164,7 @@ def scaling_effects(lines: pd.DataFrame, album: Album) -> Figure:
     left.set_ylabel("AUROC on validation", fontsize=SMALL)
     left.set_title(f"95 % interval over groups, n={lines['n scored'].iloc[0]:,}", fontsize=9)
     right.set_ylabel("log10 of the Laplacian's variance", fontsize=SMALL)
-    right.set_title("sharpness that is left", fontsize=9)
+    right.set_title("sharpness from pixel to pixel, at that size", fontsize=9)
     return album.save(
         figure, "scaling_effects", "What size and padding do to a small classifier",
         "Pneumonia against Normal, a balanced sample of TRAIN: logistic regression on 64 principal "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 MAPS = ("auto", "umap", "tsne", "none")
 NEIGHBOURS = 10
 BATCH = 256
+EPOCHS = 200  # of UMAP: its own choice above 10,000 points; below it takes 500
 
 
 def available(asked: str) -> tuple[str, str]:
@@ -59,7 +60,9 @@ def neighbour_map(features: NDArray[np.float32], method: str, seed: int) -> NDAr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a seed means one thread
             near = min(15, len(features) - 1)
-            made = umap.UMAP(n_neighbors=near, min_dist=0.1, random_state=seed, n_jobs=1)
+            made = umap.UMAP(
+                n_neighbors=near, min_dist=0.1, n_epochs=EPOCHS, random_state=seed, n_jobs=1
+            )
             return np.asarray(made.fit_transform(features), np.float32)
     from sklearn.manifold import TSNE
 

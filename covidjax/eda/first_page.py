@@ -179,14 +179,17 @@ def _flags(table: pd.DataFrame, rare: str) -> str:
         name: [line.loc[name, f"{kind} (%)"] for kind in ("Normal", rare) if f"{kind} (%)" in line]
         for name in ("black and white", "lettered")
     }
-    marks, stark = (" against ".join(f"{share:.0f} %" for share in shares[name])
-                    for name in ("lettered", "black and white"))  # fmt: skip
+    kinds = [kind for kind in ("Normal", rare) if f"{kind} (%)" in line]
+    marks = " and ".join(
+        f"{share:.0f} % of {kind}" for kind, share in zip(kinds, shares["lettered"], strict=True)
+    )
+    stark = " and ".join(f"{share:.0f} %" for share in shares["black and white"])
     others = ", ".join(
         f"{int(line.loc[name, 'images']):,} {name}" for name in line.index if name not in shares
     )
     return (
-        f"Of Normal against {rare} images {marks} bear letter-like marks and {stark} have lost "
-        f"their gray levels to black and white; flagged for a look are also: {others}."
+        f"Letter-like marks are on {marks} images; of the same {stark} have lost their gray levels "
+        f"to black and white; flagged for a look are also {others}."
     )
 
 
@@ -201,17 +204,19 @@ def _preparation(lines: pd.DataFrame | None) -> str:
         if overlap
         else "its interval lies above that of raw"
     )
-    flat = named["AUROC of brightness"].idxmin()
+    told = max(("brightness", "contrast"), key=lambda name: raw[f"AUROC of {name}"])
+    flat = named[f"AUROC of {told}"].idxmin()
+    alone = f"{told} alone tells pneumonia with {raw[f'AUROC of {told}']:.2f} raw"
+    if flat != "raw":
+        alone += f" and {named.loc[flat, f'AUROC of {told}']:.2f} after {flat}"
+    if best.name == "raw":
+        return (
+            f"Of {len(lines)} normalisations none gave a small classifier a higher validation "
+            f"AUROC than raw pixels, {_shown(raw)}; {alone}."
+        )
     return (
         f"Of {len(lines)} normalisations {best.name} gave a small classifier the highest "
-        f"validation AUROC, {_shown(best)}, against {_shown(raw)} raw ({verdict}); brightness "
-        f"alone tells pneumonia with {raw['AUROC of brightness']:.2f} raw and "
-        f"{named.loc[flat, 'AUROC of brightness']:.2f} after {flat}."
-        if best.name != "raw"
-        else f"Of {len(lines)} normalisations none gave a small classifier a higher validation "
-        f"AUROC than raw pixels, {_shown(raw)}; brightness alone tells pneumonia with "
-        f"{raw['AUROC of brightness']:.2f} raw and "
-        f"{named.loc[flat, 'AUROC of brightness']:.2f} after {flat}."
+        f"validation AUROC, {_shown(best)}, against {_shown(raw)} raw ({verdict}); {alone}."
     )
 
 

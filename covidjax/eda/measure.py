@@ -4,6 +4,7 @@ Measured on a copy of one size, so that an original of 2,000 px and one of 224 c
 file's own facts (width, bytes) are in the table of the examples.
 """
 
+import functools
 import io
 
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covidjax.data import reading
-from covidjax.evaluation.shortcut_inputs import FRAME, ellipse
+from covidjax.evaluation import shortcut_inputs
 
 BINS = 64  # of the histograms kept
 DARK, BRIGHT = 8, 247  # gray levels; up to the first and from the second on
@@ -57,10 +58,10 @@ def measure(gray: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.int64]]:
     p1, median, p99 = (int(np.searchsorted(cumulated, q - 1e-12)) for q in (0.01, 0.5, 0.99))
     skewness = shares @ (_LEVELS - mean) ** 3 / deviation**3 if deviation > 0 else 0.0
     size = gray.shape[0]
-    rim = max(1, round(FRAME * size))
+    rim = max(1, round(shortcut_inputs.FRAME * size))
     inner = gray[rim:-rim, rim:-rim]
     border = (float(gray.sum()) - float(inner.sum())) / (gray.size - inner.size)
-    outside = gray[~ellipse(size)]
+    outside = gray[_corners(size)]
     edge = max(1, round(0.05 * size))
     columns = float(np.concatenate([gray[:, :edge], gray[:, -edge:]], axis=1).mean())
     laplacian = cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))[1].item() ** 2
@@ -84,6 +85,11 @@ def measure(gray: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.int64]]:
         float(len(letter_boxes(gray))),
     ]
     return values, counts
+
+
+@functools.cache
+def _corners(size: int) -> NDArray[np.bool_]:
+    return ~shortcut_inputs.ellipse(size)
 
 
 def uniform_bars(gray: NDArray[np.uint8]) -> float:

@@ -35,8 +35,8 @@ def preparation(
     said, facts = "", {}
     if min(counts) < normalisation.FEWEST:
         said = (
-            f"Too few images of one class in TRAIN ({min(counts)}, {normalisation.FEWEST} are needed) for a "
-            "small classifier, so the effect on one is not measured here."
+            f"Too few images of one class in TRAIN ({min(counts)}, {normalisation.FEWEST} are "
+            "needed) for a small classifier, so the effect on one is not measured here."
         )
     else:
         lines, histograms = normalisation.effects(
@@ -101,8 +101,7 @@ def maps(
     if run is not None:
         given.append(("run", f"the features of {run[1]}", embedding.standardised(run[0])))
     table = data.table.iloc[rows]
-    classes = [data.classes[row] for row in rows]
-    sources = [data.sources[row] for row in rows]
+    classes, sources = (np.array(each)[rows].tolist() for each in (data.classes, data.sources))
     blocks: list[Figure | Table] = []
     facts: Facts = {}
     for key, what, features in given:

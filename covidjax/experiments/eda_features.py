@@ -44,4 +44,5 @@ def run_features(
         padded = np.pad(part, ((0, BATCH - len(part)), (0, 0), (0, 0), (0, 0)))
         out = seen(variables["params"], variables["batch_stats"], jnp.asarray(padded))
         found.append(np.asarray(out, np.float32)[: len(part)])
-    return np.concatenate(found), f"{run.config.model.name} {name}".strip()
+    what = f"{run.config.model.name} {name}".strip() + f" (run {run.folder.name}"
+    return np.concatenate(found), what + (", trained on PHANTOM images)" if run.phantom else ")")
