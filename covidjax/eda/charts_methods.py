@@ -159,8 +159,11 @@ def scaling_effects(lines: pd.DataFrame, album: Album) -> Figure:
     for axes in (left, right):
         axes.set_xticks(SIZES)
         axes.set_xlabel("pixels a side", fontsize=SMALL)
-        axes.legend(fontsize=SMALL)
         plain(axes)
+    figure.legend(
+        *right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL,
+        frameon=False,
+    )  # fmt: skip
     left.set_ylabel("AUROC on validation", fontsize=SMALL)
     left.set_title(f"95 % interval over groups, n={lines['n scored'].iloc[0]:,}", fontsize=9)
     right.set_ylabel("log10 of the Laplacian's variance", fontsize=SMALL)

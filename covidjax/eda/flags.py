@@ -25,6 +25,7 @@ STARK = 0.5  # share of the pixels that is black or white
 LEAST_WHITE = 0.1  # of them white, for many films are half black air
 BARS = 0.08  # share of the picture
 EDGE = 1.12  # brightness of the outer columns over the whole picture's
+LEAST_SPREAD = 0.1  # of log(width / height), where most images are square
 ASPECT = 3.5  # robust standard deviations of log(width / height)
 
 
@@ -92,7 +93,7 @@ def flag(
       alike: of `likeness`.
     """
     aspect = np.log(table["width"].to_numpy(float) / table["height"].to_numpy(float))
-    spread = max(1.4826 * float(np.median(np.abs(aspect - np.median(aspect)))), 0.02)
+    spread = max(1.4826 * float(np.median(np.abs(aspect - np.median(aspect)))), LEAST_SPREAD)
     strange = (aspect - np.median(aspect)) / spread
     views = [adults().get(name, {}).get("view", "") for name in table["image"]]
     found: dict[str, dict[int, str]] = {name: {} for name in FLAGS}
