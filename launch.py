@@ -29,12 +29,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify, eda
+from covidjax.experiments import classify, denoise, eda
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
-EXPERIMENTS = {"classify": classify.run, "eda": eda.run}
+EXPERIMENTS = {"classify": classify.run, "denoise": denoise.run, "eda": eda.run}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(

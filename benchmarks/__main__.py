@@ -19,7 +19,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import build, epoch, first_step, inputs, machine, memory, networks, report, scaling
+from benchmarks import (
+    build,
+    denoising,
+    epoch,
+    first_step,
+    inputs,
+    machine,
+    memory,
+    networks,
+    report,
+    scaling,
+)
 from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
@@ -31,6 +42,9 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "cnn_train": networks.cnn_train,
     "resnet18_inference": networks.resnet18_inference,
     "cnn_inference": networks.cnn_inference,
+    "unet_train": denoising.unet_train,
+    "dncnn_train": denoising.dncnn_train,
+    "denoise_image": denoising.denoise_image,
     "input_full_size": inputs.input_full_size,
     "input_cached": inputs.input_cached,
     "epoch": epoch.epoch,
@@ -39,7 +53,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "memory": memory.memory,
     "scaling": scaling.scaling,
 }
-WITHOUT_TORCH = ("epoch", "build", "first_step", "scaling")
+WITHOUT_TORCH = ("denoise_image", "epoch", "build", "first_step", "scaling")
 INSTALL = 'pip install -e ".[bench]"'
 
 

@@ -223,7 +223,7 @@ def _points(
     rest = ~np.isin(values, list(looks))
     if rest.any():
         axes.scatter(
-            *points[rest].T, s=4, color="0.75", linewidth=0, rasterized=True,
+            points[rest, 0], points[rest, 1], s=4, color="0.75", linewidth=0, rasterized=True,
             label=f"all others (n={rest.sum():,})",
         )  # fmt: skip
     shown = [value for value in looks if (values == value).any()]
@@ -232,7 +232,7 @@ def _points(
         rows, look = values == value, looks[value]
         rare = rows.sum() < 0.03 * len(points)
         axes.scatter(
-            *points[rows].T, s=26 if rare else 9, marker=look.marker, facecolor=look.colour,
+            points[rows, 0], points[rows, 1], s=26 if rare else 9, marker=look.marker, facecolor=look.colour,
             edgecolor="black", linewidth=0.5 if rare else 0.15, alpha=0.95 if rare else 0.6,
             rasterized=True, label=f"{short(value, 28)} (n={rows.sum():,})",
         )  # fmt: skip

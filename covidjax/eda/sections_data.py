@@ -5,7 +5,7 @@ import pandas as pd
 from covidjax.eda import archive_facts, charts_counts, charts_images, summaries
 from covidjax.eda.classes import CLASSES, OTHER_NOTE, SOURCES
 from covidjax.eda.data import Data, Facts
-from covidjax.report.page import Section
+from covidjax.report.page import Figure, Section, Table
 
 
 def counts(data: Data) -> tuple[Section, Facts]:
@@ -18,7 +18,7 @@ def counts(data: Data) -> tuple[Section, Facts]:
     else:
         check = archive_facts.cross_check(data.archive, table["image"])
         said = data.archive.problem or summary_sentence(check)
-    blocks = [
+    blocks: list[Figure | Table] = [
         data.write("counts", found, "Readable images and groups by label level and split."),
         charts_counts.class_counts(table, data.album),
     ]
@@ -65,7 +65,7 @@ def _wrong_labels(check: pd.DataFrame) -> list[str]:
 def gaps(data: Data) -> tuple[Section, Facts]:
     """Missing values, and files that are missing, spare, unreadable or copies."""
     report = data.prepared.report
-    blocks = []
+    blocks: list[Figure | Table] = []
     metadata = data.archive.metadata if data.archive else None
     if metadata is not None:
         missing = summaries.missing_values(metadata)
@@ -109,7 +109,7 @@ def copies_and_groups(data: Data) -> tuple[Section, Facts]:
     shared = summaries.leaks(table, report)
     numbers = summaries.person_numbers(report)
     largest = summaries.largest_groups(table)
-    blocks = [drawn] if drawn else []
+    blocks: list[Figure | Table] = [drawn] if drawn else []
     blocks += [
         data.write("group_sizes", sizes, "Groups of each class by the number of their images."),
         charts_counts.group_sizes(sizes, data.album),

@@ -8,7 +8,7 @@ from covidjax.eda import charts_features, charts_images, flags, outliers, pixels
 from covidjax.eda.data import Data, Facts
 from covidjax.eda.measure import COLOUR_FEATURES, FEATURES
 from covidjax.eda.stream import Streamed
-from covidjax.report.page import Section
+from covidjax.report.page import Figure, Section, Table
 
 COMPONENTS = 32  # of the reconstruction and the neighbours
 
@@ -21,7 +21,7 @@ def features(data: Data, streamed: Streamed, size: int) -> tuple[Section, Facts]
     summary = charts_features.summary(everything, codes)
     heat, matrix = charts_features.correlation(everything, album)
     each = pd.concat([data.table[["image", "group", "cause", "kaggle_split"]], everything], axis=1)
-    blocks = (
+    blocks: tuple[Figure | Table, ...] = (
         *charts_features.by_class(frame, codes, album),
         charts_features.histograms(streamed.histograms, codes, album),
         charts_features.qq_normal(frame, codes, album),
@@ -81,7 +81,7 @@ def outliers_and_flags(
     )
     flagged = flags.flag(table, streamed.features, flags.likeness(images))
     by_class = flags.by_class(flagged, data.classes)
-    blocks = [
+    blocks: list[Figure | Table] = [
         charts_images.outliers(path, table, data.classes, found, data.album),
         data.write("outliers", outliers.as_table(found, table, data.classes),
                    "The oddest images by three measures, with the reason."),

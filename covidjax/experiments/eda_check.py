@@ -6,7 +6,7 @@ import ml_collections
 
 from covidjax.data import preprocess, source
 from covidjax.eda import embedding
-from covidjax.experiments.fields import flatten, nearest
+from covidjax.experiments.fields import check_values, flatten
 from tfds_coronahack import phantom
 
 VALUES: Mapping[str, Sequence[str]] = {
@@ -30,16 +30,7 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError, one line that names the field, unless the config can run."""
-    fields = flatten(config.to_dict())
-    for name, known in VALUES.items():
-        if fields[name] not in known:
-            hint = nearest(str(fields[name]), list(known))
-            raise ValueError(f"config.{name}={fields[name]!r} is unknown{hint}")
-    for name, (low, high) in RANGES.items():
-        value = fields[name]
-        if value < low or (high is not None and value > high):
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            raise ValueError(f"config.{name} must be {limits}, got {value}")
+    check_values(flatten(config.to_dict()), VALUES, RANGES, ())
     if 0 < config.size < preprocess.MIN_SIZE:
         raise ValueError(
             f"config.size must be 0 or {preprocess.MIN_SIZE} and more pixels, got {config.size}"

@@ -24,6 +24,8 @@ PACKAGES = [
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
 FREE_FIELDS += ["log_every", "quiet", "external"]
+# What the data's kind decided stands in `steps` or `epochs`.
+FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
 
 
 class WorkdirError(ValueError):
