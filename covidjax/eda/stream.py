@@ -100,8 +100,8 @@ def measure_all(
                 total += getattr(part_sums, field.name)
             done += len(part)
             bar.update(len(part))
-    if done != len(codes):
-        raise ValueError(f"{done} images were read, but the table has {len(codes)}")
+    if done < len(codes):
+        raise ValueError(f"only {done} images were read, but the table has {len(codes)}")
     return Streamed(pd.DataFrame(values, columns=list(NAMES)), histograms, sums)
 
 
@@ -115,6 +115,8 @@ def _results(
     start = 0
     with concurrent.futures.ThreadPoolExecutor(workers) as threads:
         for batch in batches:
+            if start + len(batch) > len(codes):
+                raise ValueError(f"more images were read, but the table has {len(codes)}")
             for first in range(0, len(batch), CHUNK):
                 chunk = batch[first : first + CHUNK]
                 pending.append(
