@@ -234,7 +234,8 @@ def _points(
         axes.scatter(
             points[rows, 0], points[rows, 1], s=26 if rare else 9, marker=look.marker,
             facecolor=look.colour, edgecolor="black", linewidth=0.5 if rare else 0.15,
-            alpha=0.95 if rare else 0.6, rasterized=True, label=f"{short(value, 28)} (n={rows.sum():,})",
+            alpha=0.95 if rare else 0.6, rasterized=True,
+            label=f"{short(value, 28)} (n={rows.sum():,})",
         )  # fmt: skip
 
 

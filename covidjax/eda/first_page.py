@@ -187,9 +187,10 @@ def _flags(table: pd.DataFrame, rare: str) -> str:
     others = ", ".join(
         f"{int(line.loc[name, 'images']):,} {name}" for name in line.index if name not in shares
     )
+    lost = f"of the same {stark}" if any(shares["black and white"]) else "none of these"
     return (
-        f"Letter-like marks are on {marks} images; of the same {stark} have lost their gray levels "
-        f"to black and white; flagged for a look are also {others}."
+        f"Letter-like marks are on {marks} images; {lost} have lost their gray levels to black "
+        f"and white; flagged for a look are also {others}."
     )
 
 
