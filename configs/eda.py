@@ -2,6 +2,11 @@
 
     python launch.py --config=configs/eda.py
     python launch.py --config=configs/eda.py --config.data.archive=ARCHIVE
+    python launch.py --config=configs/eda.py --config.data.archive=ARCHIVE --config.run=runs/covid
+
+The second takes 93 seconds and 1.1 GB on two cores for the 5,907 images at 224 px, the dataset's
+preparation and UMAP included. Nothing that is chosen here sees TEST. `pip install -e ".[eda]"` adds
+UMAP; without it t-SNE is drawn.
 
 Arguments behind the colon: data, seed.
 """

@@ -177,31 +177,40 @@ def outliers(
     prepared: Path, table: pd.DataFrame, classes: Sequence[str], found: Sequence[Found],
     album: Album,
 ) -> Figure:  # fmt: skip
-    """The oddest images by each way of looking, with the reason under each."""
-    rows = [int(row) for way in found for row in way.rows[:SHOWN]]
-    shown = pictures.thumbnails(prepared, rows, SIDE)
-    columns = max(1, max(len(way.rows[:SHOWN]) for way in found))
-    figure = canvas.blank(1.95 * columns + 0.3, 2.75 * len(found) + 0.5)
-    grid = figure.subplots(len(found), columns, squeeze=False)
-    for line, way in zip(grid, found, strict=True):
-        for place, axes in enumerate(line):
-            if place >= len(way.rows[:SHOWN]):
-                axes.set_axis_off()
-                continue
-            row = int(way.rows[place])
-            name = short(table["image"].iloc[row], 26)
-            text = f"{name}\n{wrapped(way.reasons[place], 32)}"
-            picture(axes, shown[row], text, above=f"{classes[row]}", size=6)
+    """The oddest images by each way of looking, each picture once, with the reason under it."""
+    chosen = _each_once(found)
+    shown = pictures.thumbnails(prepared, [row for cells in chosen for row, _ in cells], SIDE)
+    figure = canvas.blank(1.95 * SHOWN + 0.3, 2.75 * len(found) + 0.5)
+    grid = figure.subplots(len(found), SHOWN, squeeze=False)
+    for line, way, cells in zip(grid, found, chosen, strict=True):
+        for axes in line[len(cells) :]:
+            axes.set_axis_off()
+        for axes, (row, reason) in zip(line, cells, strict=False):
+            text = f"{short(table['image'].iloc[row], 26)}\n{wrapped(reason, 32)}"
+            picture(axes, shown[row], text, above=classes[row], size=6)
         line[0].set_ylabel(f"by {way.way}", fontsize=9)
     return album.save(
         figure, "outliers", "Outliers, found three ways",
         "The oddest images by three measures: "
         + "; ".join(f"{way.way}: {way.what}" for way in found)
-        + f". n={len(table):,}. Odd is not wrong: they are to be looked at.",
+        + f". n={len(table):,}. A picture that two ways find is shown by the first, and in the "
+        "table by both. Odd is not wrong: they are to be looked at.",
         "Rows of pictures with the reason under each: "
         + "; ".join(f"{table['image'].iloc[way.rows[0]]} ({way.reasons[0]})" for way in found)
         + ".",
     )  # fmt: skip
+
+
+def _each_once(found: Sequence[Found]) -> list[list[tuple[int, str]]]:
+    """Row and reason of the oddest of each way that no way before it has shown."""
+    seen: set[int] = set()
+    chosen = []
+    for way in found:
+        fresh = [(int(r), why) for r, why in zip(way.rows, way.reasons, strict=True)]
+        fresh = [(row, why) for row, why in fresh if row not in seen][:SHOWN]
+        seen |= {row for row, _ in fresh}
+        chosen.append(fresh)
+    return chosen
 
 
 def flagged(

@@ -33,7 +33,7 @@ def find(
     groups: NDArray[np.str_],
     images: list[str],
     *,
-    most: int = 12,
+    most: int = 24,
 ) -> list[Found]:
     """The `most` oddest images in each of three ways.
 

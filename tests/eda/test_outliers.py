@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidjax.eda import outliers, pixels
+from covidjax.eda import charts_images, outliers, pixels
 from covidjax.eda.stream import NAMES
 
 N = 60
@@ -31,6 +31,14 @@ def test_each_way_finds_its_own_outlier(features):
     assert "times the median distance" in found[2].reasons[0]
     table = outliers.as_table(found, pd.DataFrame({"image": names}), ["Normal"] * N)
     assert list(table["rank"]) == [1, 2, 3] * 3
+
+
+def test_a_picture_is_shown_once_however_many_ways_find_it():
+    found = [
+        outliers.Found(way, "", np.zeros(9, np.float32), np.array(rows), tuple(map(str, rows)))
+        for way, rows in (("a", [3, 1]), ("b", [3, 2]), ("c", [2, 1, 5]))
+    ]
+    assert charts_images._each_once(found) == [[(3, "3"), (1, "1")], [(2, "2")], [(5, "5")]]
 
 
 def test_features_that_are_mostly_zero_make_nobody_an_outlier(features):
