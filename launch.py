@@ -9,6 +9,8 @@ a file; flags win over it.
         no data needed: on synthetic radiographs (PHANTOM), in some minutes
     python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=archive.zip
         on Kaggle's CoronaHack archive (zip or unpacked folder)
+    python launch.py --config=configs/eda.py
+        a look at the data before training: figures, tables, and a page to read them on
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
 """
@@ -28,12 +30,17 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify, denoise, tune
+from covidjax.experiments import classify, denoise, eda, tune
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
-EXPERIMENTS = {"classify": classify.run, "denoise": denoise.run, "tune": tune.run}
+EXPERIMENTS = {
+    "classify": classify.run,
+    "denoise": denoise.run,
+    "eda": eda.run,
+    "tune": tune.run,
+}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(

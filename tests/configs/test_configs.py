@@ -12,7 +12,14 @@ from ml_collections import config_flags
 
 from configs import common, dae
 from covidjax.data.noise import NOISES
-from covidjax.experiments import classify, classify_check, command_line, denoise_check, tune
+from covidjax.experiments import (
+    classify,
+    classify_check,
+    command_line,
+    denoise_check,
+    eda_check,
+    tune,
+)
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -21,6 +28,7 @@ CLASSIFIERS = ["cnn", "resnet"]
 CHECKS = {
     "classify": classify_check.check,
     "denoise": denoise_check.check,
+    "eda": eda_check.check,
     "tune": tune.check,
 }
 # What must stand before an argument that not every target takes.
@@ -64,7 +72,7 @@ def documented(module: ModuleType) -> list[str]:
 
 
 def test_there_are_the_shipped_ones() -> None:
-    assert {"cnn", "resnet", "dae", "tune_dae"} <= set(NAMES)
+    assert {"cnn", "resnet", "dae", "eda", "tune_dae"} <= set(NAMES)
 
 
 def test_the_docstring_holds_the_exact_command(module: ModuleType) -> None:
@@ -134,12 +142,12 @@ def test_validation_imitates_the_shift_where_kaggles_test_is_used(classifier: Mo
 
 def test_the_config_locks(module: ModuleType) -> None:
     config = module.get_config().lock()
-    with pytest.raises(AttributeError, match="batch_siz"):
-        config.batch_siz = 3
-    with pytest.raises(AttributeError, match="learning_rat"):
-        config.optimizer.learning_rat = 3.0
+    with pytest.raises(AttributeError, match="sed"):
+        config.sed = 3
+    with pytest.raises(AttributeError, match="archiv"):
+        config.data.archiv = "a.zip"
     with pytest.raises(TypeError):
-        config.batch_size = "three"
+        config.seed = "three"
 
 
 def test_the_defaults_pass_the_check(classifier: ModuleType) -> None:
@@ -156,8 +164,8 @@ def test_every_denoiser_and_noise_passes_the_check() -> None:
 
 def test_two_calls_share_nothing(module: ModuleType) -> None:
     first = module.get_config()
-    first.optimizer.learning_rate = 123.0
-    assert module.get_config().optimizer.learning_rate != 123.0
+    first.phantom.images = 123
+    assert module.get_config().phantom.images != 123
 
 
 def test_values_take_the_type_of_their_default() -> None:

@@ -54,6 +54,7 @@ MISTAKES = {
     f"{PNEUMONIA} --config.override=/nowhere.json": "--config.override=/nowhere.json cannot be",
     "--config=configs/tune_dae.py:task=covid": "'task' is unknown",
     "--config=configs/tune_dae.py --config.tuner.fields=emma": "did you mean ema?",
+    "--config=configs/eda.py --config.embedding.method=umpa": "did you mean umap",
     # numbers out of range
     f"{PNEUMONIA} --config.batch_size=0": "config.batch_size must be at least 1",
     "--config=configs/cnn.py:task=cause --config.threshold=0.3": "threshold='0.3' is for two",
