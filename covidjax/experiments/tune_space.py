@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ml_collections
 
 from covidjax.experiments.fields import flatten, nearest
+from covidjax.models import dae
 
 if TYPE_CHECKING:
     import optuna
@@ -49,18 +50,21 @@ SPACES: dict[str, Space] = {
         "model.width": Choice((8, 16, 24, 32, 48)),
         "model.blocks": Choice(((1, 1), (2, 1), (1, 1, 1), (2, 1, 1), (2, 2, 2))),  # and depth
         "model.residual": Choice((True, False)),
+        "model.norm": Choice(dae.NORMS),
         **DENOISER,
     },
     "dncnn": {
         "model.width": Choice((16, 24, 32, 48, 64)),
         "model.depth": Range(5, 20),
         "model.residual": Choice((True, False)),
+        "model.norm": Choice(dae.NORMS),
         **DENOISER,
     },
     "bottleneck": {
         "model.widths": Choice(((16, 32), (32, 64), (16, 32, 64), (32, 64, 64), (64, 64, 64))),
         "model.code": Choice((8, 16, 32, 64, 128)),
         "model.residual": Choice((True, False)),
+        "model.norm": Choice(dae.NORMS),
         **DENOISER,
     },
     "cnn": {
