@@ -45,7 +45,6 @@ MISTAKES = {
     "--config=configs/common.py": "configs/cnn.py, ",
     "--config": "--config",
     "": "--config is missing; there are configs/cnn.py, ",
-    "--config=configs/eda.py --config.embedding.method=umpa": "did you mean umap",
     # numbers out of range
     f"{PNEUMONIA} --config.batch_size=0": "config.batch_size must be at least 1",
     "--config=configs/cnn.py:task=cause --config.threshold=0.3": "threshold='0.3' is for two",
