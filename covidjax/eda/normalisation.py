@@ -21,6 +21,7 @@ from covidjax.evaluation.source_probe import linear_model
 Image = NDArray[np.uint8]
 FEWEST = 8  # images of each class that validate
 FRACTION = 0.2  # of TRAIN that validates
+MOST = 6000  # images of a part that are taken, so that memory does not grow with the archive
 SPREAD = 3.0  # standard deviations to each side that z-scores show
 LOW, HIGH = 1, 99  # percentiles that are stretched to black and white
 
@@ -98,7 +99,7 @@ def effects(
     Returns:
       One line a method, and the histograms float64 [2, 64] of the two classes in the fitted part.
     """
-    fitted, scored = parts
+    fitted, scored = (at_most(part, MOST, seed) for part in parts)
     rows = np.concatenate([fitted, scored])
     position = {int(row): place for place, row in enumerate(rows)}
     inside = np.array([position[int(row)] for row in fitted])
@@ -129,6 +130,13 @@ def effects(
         figure = auroc_figure(found[str(line["normalisation"])])
         line |= interval_columns(figure)
     return pd.DataFrame(lines), histograms
+
+
+def at_most(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """The rows, or `most` of them drawn by seed, ascending."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
 def _apply(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from covidjax.eda import archive_facts, charts_counts, charts_images, summaries
-from covidjax.eda.classes import CLASSES, OTHER_NOTE, SOURCES
+from covidjax.eda.classes import CLASSES, OTHER_NOTE
 from covidjax.eda.data import Data, Facts
 from covidjax.report.page import Figure, Section, Table
 
@@ -171,4 +171,4 @@ def sizes(data: Data) -> tuple[Section, Facts]:
             data.write("modes", modes, "Modes of the stored images (Pillow's names) by class."),
         ),
     )
-    return section, {"source_names": list(SOURCES.values())}
+    return section, {}

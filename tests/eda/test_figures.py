@@ -33,8 +33,11 @@ def test_a_phantoms_figure_says_so_in_picture_caption_and_alternative(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("IM-0001-0001.jpeg", "IM-0001-0001"), ("1-s2.0-S0140673620303706-fx1_lrg.jpg", "1-s2.0-S01...706-fx1_lrg")],
-)  # fmt: skip
+    [
+        ("IM-0001-0001.jpeg", "IM-0001-0001"),
+        ("1-s2.0-S0140673620303706-fx1_lrg.jpg", "1-s2.0-S01...706-fx1_lrg"),
+    ],
+)
 def test_long_names_keep_their_ends(name, shown):
     assert figures.short(name) == shown and len(shown) <= 24
 

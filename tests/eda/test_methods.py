@@ -68,6 +68,13 @@ def test_what_normalisation_does_to_a_planted_brightness(films):
     np.testing.assert_allclose(histograms["raw"].sum(axis=1), 1)
 
 
+def test_a_large_archive_is_sampled_for_the_classifier():
+    rows = np.arange(10, 110)
+    assert normalisation.at_most(rows, 100, 0) is rows
+    some = normalisation.at_most(rows, 30, 0)
+    assert len(set(some)) == 30 and set(some) <= set(rows) and (np.diff(some) > 0).all()
+
+
 def test_components_of_products_are_those_of_pixels(monkeypatch):
     monkeypatch.setattr(scaling, "STRIP", 50)
     images = np.random.default_rng(0).integers(0, 256, (40, 20, 20), np.uint8)

@@ -14,7 +14,7 @@ from configs import eda as eda_config
 from covidjax.experiments import eda
 from tfds_coronahack import phantom
 
-IMAGES = 140
+IMAGES = 240
 ROOT = "Coronahack-Chest-XRay-Dataset/Coronahack-Chest-XRay-Dataset"
 METADATA = "Chest_xray_Corona_Metadata.csv"
 SUMMARY = "Chest_xray_Corona_dataset_Summary.csv"
