@@ -47,7 +47,9 @@ def write(
     tested = {}
     for level in denoise_check.validation_levels(config):
         cases = Cases(
-            data.images[rows], np.full(len(rows), level, np.float32), np.arange(len(rows))
+            data.images[rows],
+            np.full(len(rows), level, np.float32),
+            np.arange(len(rows), dtype=np.int32),
         )
         found = scores(config, network, variables, cases)
         tested[f"{name}/{config.noise.kind}/{level:g}/psnr"] = {

@@ -66,7 +66,8 @@ def test_config_name(config: list[str]) -> None:
 
 def test_known_configs_leave_out_what_is_no_experiment() -> None:
     known = command_line.known_configs()
-    assert {"configs/cnn.py", "configs/resnet.py", "configs/tune_dae.py"} <= set(known)
+    expected = {"cnn", "resnet", "dae", "tune_dae"}
+    assert {f"configs/{name}.py" for name in expected} <= set(known)
     assert not {"configs/__init__.py", "configs/common.py"} & set(known)
 
 
