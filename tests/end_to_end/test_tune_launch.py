@@ -1,7 +1,6 @@
 """A study as a person runs it: killed, gone on with by two workers, and its best trained."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -42,10 +41,13 @@ def study(start: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = start(*command)
     until = time.time() + 240
     while not (folder / "trials" / "0001" / ".lock").exists():
-        assert first.poll() is None and time.time() < until, first.communicate()[1]
+        if first.poll() is not None or time.time() > until:
+            break
         time.sleep(0.02)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    first.kill()  # SIGKILL
+    _, err = first.communicate()
+    assert first.returncode == -signal.SIGKILL, err
+    assert (folder / "trials" / "0001" / ".lock").exists(), err
     assert not (folder / "results.json").exists()
     workers = [start(*command) for _ in range(2)]
     for worker in workers:
