@@ -26,6 +26,7 @@ from covidjax.eda.data import Data, Facts
 from covidjax.eda.figures import Album
 from covidjax.evaluation import results
 from covidjax.experiments import eda_check, eda_features, workdir
+from covidjax.experiments.prepared import prepared_data
 from covidjax.report import page
 
 PIXELS = 64  # a side of the cache that components and classifiers read
@@ -44,13 +45,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     start = time.time()
     eda_check.check(config)
     trained = eda_features.load_run(config.run) if config.run else None
-    prepared = source.resolve(
-        config.data.source,
-        config.data.data_dir,
-        config.data.archive,
-        source.phantom_parameters(config.phantom),
-        progress=not config.quiet,
-    )
+    prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
     if phantom:
         print(source.phantom_banner(), file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ from covidjax.experiments import (
     denoise_check,
     denoise_train,
 )
+from covidjax.experiments.prepared import prepared_data
 from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, state, steps
 
@@ -145,13 +146,7 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
     base = trial_config(config, {})
     classify_check.check(base)
     mesh = sharding.make_mesh()
-    prepared = source.resolve(
-        base.data.source,
-        base.data.data_dir,
-        base.data.archive,
-        source.phantom_parameters(base.phantom),
-        progress=not config.quiet,
-    )
+    prepared = prepared_data(base, quiet=config.quiet)
     base = classify.resolved(base, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, base.task)
