@@ -82,6 +82,10 @@ def test_the_best_is_trained_with_what_the_study_found(
         override,
         *SHRUNK,
         "--config.steps=3",
+        "--config.evaluate.methods=noisy",
+        "--config.evaluate.images=4",
+        "--config.evaluate.timing_images=1",
+        "--config.evaluate.edges=2",
         f"--workdir={tmp_path / 'run'}",
     )
     assert status == 0, err
