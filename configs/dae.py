@@ -5,9 +5,9 @@
     python launch.py --config=configs/dae.py:noise=low_dose --config.data.archive=ARCHIVE
     python launch.py --config=configs/dae.py:net=bottleneck --config.data.archive=ARCHIVE
 
-The second took 35 minutes on two busy CPU cores (a step alone takes 85 ms), and on TEST gains 1.0, 1.4
-and 1.8 dB over BM3D at sigma 15, 25 and 50 (docs/denoising.md). The evaluation runs BM3D on all of
-TEST, which takes about as long again; `--config.evaluate.images=104` is the short way.
+The second took 35 minutes on two busy CPU cores (a step alone takes 85 ms), and on TEST gains 1.0,
+1.4 and 1.8 dB over BM3D at sigma 15, 25 and 50 (docs/denoising.md). The evaluation runs BM3D on all
+of TEST, which takes about as long again; `--config.evaluate.images=104` is the short way.
 
 `net`: unet (residual, without biases), dncnn (the literature's yardstick), bottleneck (the
 textbook's autoencoder, which blurs). `noise`: gaussian, low_dose, speckle, salt_and_pepper, grid.
