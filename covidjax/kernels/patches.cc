@@ -22,6 +22,7 @@ struct Shape {
   int64_t out_height, out_width, out;        // of the result
   int64_t rows, columns;                     // of the kernel
   int64_t stride_rows, stride_columns, top, left;  // strides and padding
+  bool mirror;  // beyond the edge: the image reflected at its outermost pixels, or zeros
   int64_t depth() const { return rows * columns * in; }
   int64_t places() const { return batch * out_height * out_width; }
   // Whether the images are their own patches.
@@ -31,7 +32,8 @@ struct Shape {
 Shape shape_of(ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> result, ffi::Buffer<ffi::F32> kernel,
                ffi::Span<const int64_t> window) {
   const auto x = images.dimensions(), y = result.dimensions(), w = kernel.dimensions();
-  return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[0], w[1], window[0], window[1], window[2], window[3]};
+  return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[0], w[1], window[0], window[1], window[2], window[3],
+          window[4] != 0};
 }
 
 // What part of a patch's row lies in the image: columns [first, last) of the kernel.
@@ -47,9 +49,32 @@ inline Overlap overlap(const Shape& s, int64_t place) {
           std::min(s.columns, s.width - column)};
 }
 
+// Whether a patch has what the image's reflection gives.
+inline bool reflects(const Shape& s, const Overlap& o) {
+  return s.mirror && (o.row < 0 || o.row + s.rows > s.height || o.first > 0 || o.last < s.columns);
+}
+
+inline int64_t reflected(int64_t at, int64_t size) {
+  return at < 0 ? -at : at < size ? at : 2 * size - 2 - at;
+}
+
+// The pixel that stands at (i, j) of a patch.
+inline int64_t met(const Shape& s, const Overlap& o, int64_t i, int64_t j) {
+  const int64_t row = reflected(o.row + i, s.height), column = reflected(o.column + j, s.width);
+  return ((o.image * s.height + row) * s.width + column) * s.in;
+}
+
 void read_patch(const float* images, const Shape& s, int64_t place, float* patch) {
   const Overlap o = overlap(s, place);
   const int64_t line = s.columns * s.in;
+  if (reflects(s, o)) {
+    for (int64_t i = 0; i < s.rows; ++i)
+      for (int64_t j = 0; j < s.columns; ++j, patch += s.in) {
+        const float* from = images + met(s, o, i, j);
+        std::copy(from, from + s.in, patch);
+      }
+    return;
+  }
   for (int64_t i = 0; i < s.rows; ++i, patch += line) {
     const int64_t row = o.row + i;
     if (row < 0 || row >= s.height || o.first >= o.last) {
@@ -66,6 +91,14 @@ void read_patch(const float* images, const Shape& s, int64_t place, float* patch
 // The transpose of read_patch.
 void add_patch(const float* patch, const Shape& s, int64_t place, float* images) {
   const Overlap o = overlap(s, place);
+  if (reflects(s, o)) {
+    for (int64_t i = 0; i < s.rows; ++i)
+      for (int64_t j = 0; j < s.columns; ++j, patch += s.in) {
+        float* to = images + met(s, o, i, j);
+        for (int64_t k = 0; k < s.in; ++k) to[k] += patch[k];
+      }
+    return;
+  }
   for (int64_t i = 0; i < s.rows; ++i, patch += s.columns * s.in) {
     const int64_t row = o.row + i;
     if (row < 0 || row >= s.height) continue;
@@ -107,7 +140,26 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
   return ffi::Error::Success();
 }
 
-// `turned` is the kernel as [out, rows * columns * in].
+// The input gradient of places [begin, end). `turned` is the kernel as [out, rows * columns * in].
+void add_places(const Shape& s, const float* gradient, const float* turned, int64_t begin,
+                int64_t end, int64_t at_once, float* to) {
+  const int64_t depth = s.depth();
+  float* patches = scratch(at_once * depth + COLUMNS * LANES * s.out);
+  float* columns = patches + at_once * depth;
+  for (int64_t first = begin; first < end; first += at_once) {
+    const int64_t here = std::min(at_once, end - first);
+    for (int64_t k = 0; k < depth; k += COLUMNS * LANES) {
+      const int64_t width = panel(depth, k);
+      const Rows b = packed({turned + k, depth}, s.out, width, columns);
+      panel_product<false>(width, here, s.out, gradient + first * s.out, s.out, 1, b.first, b.step,
+                           patches + k, depth);
+    }
+    for (int64_t p = 0; p < here; ++p) add_patch(patches + p * depth, s, first + p, to);
+  }
+}
+
+constexpr int64_t FEW_IMAGES = 4;  // up to which an image is cut into bands
+
 ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
                           ffi::Buffer<ffi::F32> kernel, ffi::Buffer<ffi::F32> turned,
                           ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
@@ -115,25 +167,34 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
   const int64_t depth = s.depth(), pixels = s.height * s.width * s.in;
   const int64_t places = s.out_height * s.out_width;
   const int64_t at_once = places_at_once(depth, s.places(), pool.num_threads());
-  // Patches of one image overlap, so each task has whole images.
-  const int64_t images = std::max<int64_t>(1, at_once / places);
-  parallel_for(pool, (s.batch + images - 1) / images, [&](int64_t task) {
-    const int64_t begin = task * images, end = std::min(s.batch, begin + images);
-    float* to = result->typed_data();
-    std::fill(to + begin * pixels, to + end * pixels, 0.0f);
-    float* patches = scratch(at_once * depth + COLUMNS * LANES * s.out);
-    float* columns = patches + at_once * depth;
-    for (int64_t first = begin * places; first < end * places; first += at_once) {
-      const int64_t here = std::min(at_once, end * places - first);
-      for (int64_t k = 0; k < depth; k += COLUMNS * LANES) {
-        const int64_t width = panel(depth, k);
-        const Rows b = packed({turned.typed_data() + k, depth}, s.out, width, columns);
-        panel_product<false>(width, here, s.out, gradient.typed_data() + first * s.out, s.out, 1,
-                             b.first, b.step, patches + k, depth);
-      }
-      for (int64_t p = 0; p < here; ++p) add_patch(patches + p * depth, s, first + p, to);
-    }
+  const float *dy = gradient.typed_data(), *weights = turned.typed_data();
+  float* to = result->typed_data();
+  if (s.batch > FEW_IMAGES) {
+    // Patches of one image overlap, so each task has whole images.
+    const int64_t images = std::max<int64_t>(1, at_once / places);
+    parallel_for(pool, (s.batch + images - 1) / images, [&](int64_t task) {
+      const int64_t begin = task * images, end = std::min(s.batch, begin + images);
+      std::fill(to + begin * pixels, to + end * pixels, 0.0f);
+      add_places(s, dy, weights, begin * places, end * places, at_once, to);
+    });
+    return ffi::Error::Success();
+  }
+  // Bands of output rows, of which only neighbours meet: every second one, then the others. Their
+  // size may not depend on the threads, for the order of sums does on it.
+  const int64_t rows = std::max(s.rows, places_at_once(depth, places, 4) / s.out_width);
+  const int64_t bands = (s.out_height + rows - 1) / rows;
+  parallel_for(pool, s.batch * s.height, [&](int64_t row) {
+    std::fill(to + row * s.width * s.in, to + (row + 1) * s.width * s.in, 0.0f);
   });
+  for (int64_t odd = 0; odd < 2; ++odd) {
+    const int64_t half = (bands + 1 - odd) / 2;
+    parallel_for(pool, s.batch * half, [&](int64_t task) {
+      const int64_t image = task / half, top = (task % half * 2 + odd) * rows;
+      const int64_t begin = image * places + top * s.out_width;
+      const int64_t end = image * places + std::min(s.out_height, top + rows) * s.out_width;
+      add_places(s, dy, weights, begin, end, at_once, to);
+    });
+  }
   return ffi::Error::Success();
 }
 

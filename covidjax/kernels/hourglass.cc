@@ -1,0 +1,454 @@
+// What lies between the convolutions of the Deep Image Prior's networks, in as few passes over memory
+// as there can be: normalisation with LeakyReLU, and the normalised concatenation of a skip with
+// deeper activations of half the side, which are enlarged on the way and never stored.
+//
+// Arrays are float32, row-major: [batch, height, width, channels], of any number of channels.
+// Statistics are of each image by itself. Sums are taken over tasks of a fixed size, in their order,
+// so that they do not depend on the number of threads.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "parallel.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace covidjax {
+namespace {
+
+namespace ffi = xla::ffi;
+using Buffer = ffi::Buffer<ffi::F32>;
+using Result = ffi::ResultBuffer<ffi::F32>;
+
+constexpr int64_t TASK_FLOATS = 64 * 1024;  // 256 KiB: what a pass leaves in a core's own cache
+
+// Mean and 1 / standard deviation from sums of (x - pivot) and its square; [tasks][2][channels].
+void statistics(const std::vector<float>& sums, int64_t first, int64_t tasks, int64_t channels,
+                int64_t pixels, const float* pivot, float epsilon, float* mean, float* inverse) {
+  for (int64_t c = 0; c < channels; ++c) {
+    double one = 0, two = 0;
+    for (int64_t t = first; t < first + tasks; ++t) {
+      one += sums[(2 * t) * channels + c];
+      two += sums[(2 * t + 1) * channels + c];
+    }
+    one /= pixels;
+    const double variance = std::max(0.0, two / pixels - one * one);
+    mean[c] = static_cast<float>(pivot[c] + one);
+    inverse[c] = static_cast<float>(1 / std::sqrt(variance + epsilon));
+  }
+}
+
+// Of the gradient dx = a dz + b x + c, per channel; adds to the gradients of scale and bias.
+// sums: [tasks][2][channels] of dz and dz * (x - mean).
+void coefficients(const std::vector<float>& sums, int64_t first, int64_t tasks, int64_t channels,
+                  int64_t pixels, const float* scale, const float* mean, const float* inverse,
+                  float* a, float* b, float* c, float* d_scale, float* d_bias) {
+  for (int64_t k = 0; k < channels; ++k) {
+    double plain = 0, moved = 0;
+    for (int64_t t = first; t < first + tasks; ++t) {
+      plain += sums[(2 * t) * channels + k];
+      moved += sums[(2 * t + 1) * channels + k];
+    }
+    const double hat = moved * inverse[k];  // sum of dz * x_hat
+    const double factor = double(scale[k]) * inverse[k];
+    const double slope = -factor * inverse[k] * hat / pixels;
+    a[k] = static_cast<float>(factor);
+    b[k] = static_cast<float>(slope);
+    c[k] = static_cast<float>(-factor * plain / pixels - mean[k] * slope);
+    d_scale[k] += static_cast<float>(hat);
+    d_bias[k] += static_cast<float>(plain);
+  }
+}
+
+// Per-channel values repeated so that whole vectors of pixels meet them: floats, a multiple of both
+// the channels and 16.
+int64_t period_of(int64_t channels) {
+  int64_t period = channels;
+  while (period % 16) period += channels;
+  return period;
+}
+
+void repeat(const float* values, int64_t channels, int64_t period, float* to) {
+  for (int64_t k = 0; k < period; ++k) to[k] = values[k % channels];
+}
+
+struct Plan {  // pixels of a task, and tasks of an image
+  int64_t pixels, channels, period, at_once, tasks;
+  Plan(int64_t pixels, int64_t channels) : pixels(pixels), channels(channels) {
+    period = period_of(channels);
+    at_once = std::max<int64_t>(1, TASK_FLOATS / period) * (period / channels);
+    tasks = (pixels + at_once - 1) / at_once;
+  }
+};
+
+ffi::Error norm_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bias, Result y,
+                        Result mean, Result inverse, float epsilon, float slope) {
+  const auto d = x.dimensions();
+  const int64_t batch = d[0], channels = d[3];
+  const Plan plan(d[1] * d[2], channels);
+  const int64_t period = plan.period;
+  std::vector<float> sums(batch * plan.tasks * 2 * channels);
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
+    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
+    const float* from = x.typed_data() + (image * plan.pixels + first) * channels;
+    std::vector<float> space(3 * period);
+    float *pivot = space.data(), *one = pivot + period, *two = one + period;
+    repeat(x.typed_data() + image * plan.pixels * channels, channels, period, pivot);
+    int64_t at = 0;
+    for (; at + period <= count; at += period)
+      for (int64_t k = 0; k < period; ++k) {
+        const float value = from[at + k] - pivot[k];
+        one[k] += value;
+        two[k] += value * value;
+      }
+    for (int64_t k = 0; at + k < count; ++k) {
+      const float value = from[at + k] - pivot[k];
+      one[k] += value;
+      two[k] += value * value;
+    }
+    float* to = sums.data() + task * 2 * channels;
+    for (int64_t k = 0; k < period; ++k) {
+      to[k % channels] += one[k];
+      to[channels + k % channels] += two[k];
+    }
+  });
+  std::vector<float> terms(batch * 2 * period);
+  for (int64_t image = 0; image < batch; ++image) {
+    float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
+    statistics(sums, image * plan.tasks, plan.tasks, channels, plan.pixels,
+               x.typed_data() + image * plan.pixels * channels, epsilon, m, v);
+    float* to = terms.data() + image * 2 * period;
+    for (int64_t k = 0; k < period; ++k) {
+      const int64_t c = k % channels;
+      to[k] = scale.typed_data()[c] * v[c];
+      to[period + k] = bias.typed_data()[c] - m[c] * to[k];
+    }
+  }
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
+    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
+    const int64_t begin = (image * plan.pixels + first) * channels;
+    const float* __restrict from = x.typed_data() + begin;
+    float* __restrict to = y->typed_data() + begin;
+    const float* __restrict factor = terms.data() + image * 2 * period;
+    const float* __restrict shift = factor + period;
+    for (int64_t at = 0; at < count; at += period) {
+      const int64_t here = std::min(period, count - at);
+      for (int64_t k = 0; k < here; ++k) {
+        const float z = from[at + k] * factor[k] + shift[k];
+        to[at + k] = z > 0 ? z : slope * z;
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error norm_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale, Buffer bias,
+                         Buffer mean, Buffer inverse, Result dx, Result d_scale, Result d_bias,
+                         float slope) {
+  const auto d = x.dimensions();
+  const int64_t batch = d[0], channels = d[3];
+  const Plan plan(d[1] * d[2], channels);
+  const int64_t period = plan.period;
+  // Per image: factor and shift of z, the mean; then a, b, c of the gradient.
+  std::vector<float> terms(batch * 6 * period), sums(batch * plan.tasks * 2 * channels);
+  for (int64_t image = 0; image < batch; ++image) {
+    float* to = terms.data() + image * 6 * period;
+    for (int64_t k = 0; k < period; ++k) {
+      const int64_t c = k % channels, at = image * channels + c;
+      to[k] = scale.typed_data()[c] * inverse.typed_data()[at];
+      to[period + k] = bias.typed_data()[c] - mean.typed_data()[at] * to[k];
+      to[2 * period + k] = mean.typed_data()[at];
+    }
+  }
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
+    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
+    const int64_t begin = (image * plan.pixels + first) * channels;
+    const float* __restrict from = x.typed_data() + begin;
+    const float* __restrict pulled = dy.typed_data() + begin;
+    const float* __restrict factor = terms.data() + image * 6 * period;
+    const float *__restrict shift = factor + period, *__restrict middle = shift + period;
+    std::vector<float> space(2 * period);
+    float *__restrict one = space.data(), *__restrict two = one + period;
+    for (int64_t at = 0; at < count; at += period) {
+      const int64_t here = std::min(period, count - at);
+      for (int64_t k = 0; k < here; ++k) {
+        const float value = from[at + k], z = value * factor[k] + shift[k];
+        const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
+        one[k] += dz;
+        two[k] += dz * (value - middle[k]);
+      }
+    }
+    float* to = sums.data() + task * 2 * channels;
+    for (int64_t k = 0; k < period; ++k) {
+      to[k % channels] += one[k];
+      to[channels + k % channels] += two[k];
+    }
+  });
+  std::fill(d_scale->typed_data(), d_scale->typed_data() + channels, 0.0f);
+  std::fill(d_bias->typed_data(), d_bias->typed_data() + channels, 0.0f);
+  std::vector<float> abc(3 * channels);
+  for (int64_t image = 0; image < batch; ++image) {
+    coefficients(sums, image * plan.tasks, plan.tasks, channels, plan.pixels, scale.typed_data(),
+                 mean.typed_data() + image * channels, inverse.typed_data() + image * channels,
+                 abc.data(), abc.data() + channels, abc.data() + 2 * channels, d_scale->typed_data(),
+                 d_bias->typed_data());
+    for (int part = 0; part < 3; ++part)
+      repeat(abc.data() + part * channels, channels, period,
+             terms.data() + (image * 6 + 3 + part) * period);
+  }
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
+    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
+    const int64_t begin = (image * plan.pixels + first) * channels;
+    const float* __restrict from = x.typed_data() + begin;
+    const float* __restrict pulled = dy.typed_data() + begin;
+    float* __restrict to = dx->typed_data() + begin;
+    const float* __restrict factor = terms.data() + image * 6 * period;
+    const float *__restrict shift = factor + period, *__restrict a = factor + 3 * period;
+    const float *__restrict b = a + period, *__restrict c = b + period;
+    for (int64_t at = 0; at < count; at += period) {
+      const int64_t here = std::min(period, count - at);
+      for (int64_t k = 0; k < here; ++k) {
+        const float value = from[at + k], z = value * factor[k] + shift[k];
+        const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
+        to[at + k] = a[k] * dz + b[k] * value + c[k];
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+// Sizes of a merge: `skip` [batch, 2 rows, 2 columns, beside], `deep` [batch, rows, columns, deeper].
+struct Sizes {
+  int64_t batch, rows, columns, deeper, beside;
+  int64_t channels() const { return deeper + beside; }
+  int64_t wide() const { return 2 * columns; }
+  int64_t pixels() const { return 4 * rows * columns; }
+};
+
+Sizes sizes_of(Buffer deep, Buffer skip) {
+  const auto d = deep.dimensions();
+  return {d[0], d[1], d[2], d[3], skip.dimensions()[3]};
+}
+
+// Row `row` of the enlarged image: `between` has room for a row of `deep`, `to` for the result.
+// Bilinear, with pixels' centres half a pixel from the edge (align_corners=False), edges repeated.
+void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
+                  float* __restrict between, float* __restrict to) {
+  const int64_t line = s.columns * s.deeper, near = row / 2;
+  const int64_t far = std::clamp<int64_t>(row % 2 ? near + 1 : near - 1, 0, s.rows - 1);
+  const float* __restrict one = deep + (image * s.rows + near) * line;
+  const float* __restrict two = deep + (image * s.rows + far) * line;
+  for (int64_t k = 0; k < line; ++k) between[k] = 0.75f * one[k] + 0.25f * two[k];
+  for (int64_t j = 0; j < s.columns; ++j) {
+    const float* __restrict here = between + j * s.deeper;
+    const float* __restrict left = between + std::max<int64_t>(0, j - 1) * s.deeper;
+    const float* __restrict right = between + std::min(s.columns - 1, j + 1) * s.deeper;
+    float *__restrict even = to + 2 * j * s.deeper, *__restrict odd = even + s.deeper;
+    for (int64_t k = 0; k < s.deeper; ++k) {
+      even[k] = 0.75f * here[k] + 0.25f * left[k];
+      odd[k] = 0.75f * here[k] + 0.25f * right[k];
+    }
+  }
+}
+
+// The transpose of its second half: a row as wide as the image, to half the width.
+void narrowed_row(const float* __restrict from, const Sizes& s, float* __restrict to) {
+  for (int64_t j = 0; j < s.columns; ++j) {
+    const float *__restrict even = from + 2 * j * s.deeper, *__restrict odd = even + s.deeper;
+    // Beyond the edge stands the edge itself, whose weight is its own then.
+    const float* __restrict before = j ? even - s.deeper : even;
+    const float* __restrict after = j + 1 < s.columns ? odd + s.deeper : odd;
+    float* __restrict sum = to + j * s.deeper;
+    for (int64_t k = 0; k < s.deeper; ++k)
+      sum[k] = 0.75f * (even[k] + odd[k]) + 0.25f * (before[k] + after[k]);
+  }
+}
+
+constexpr int64_t BAND = 4;  // rows of `deep` a task
+
+ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer scale, Buffer bias,
+                         Result y, Result mean, Result inverse, float epsilon) {
+  const Sizes s = sizes_of(deep, skip);
+  const int64_t channels = s.channels(), bands = (s.rows + BAND - 1) / BAND;
+  std::vector<float> sums(s.batch * bands * 2 * channels), pivots(s.batch * channels);
+  for (int64_t image = 0; image < s.batch; ++image) {
+    const float* one = skip.typed_data() + image * s.pixels() * s.beside;
+    const float* two = deep.typed_data() + image * s.rows * s.columns * s.deeper;
+    std::copy(one, one + s.beside, pivots.data() + image * channels);
+    std::copy(two, two + s.deeper, pivots.data() + image * channels + s.beside);
+  }
+  parallel_for(pool, s.batch * bands, [&](int64_t task) {
+    const int64_t image = task / bands, top = task % bands * BAND;
+    const int64_t bottom = std::min(s.rows, top + BAND);
+    std::vector<float> space((s.columns + s.wide()) * s.deeper), both(2 * channels);
+    float *between = space.data(), *row = between + s.columns * s.deeper;
+    const float* __restrict pivot = pivots.data() + image * channels;
+    float *__restrict one = both.data(), *__restrict two = one + channels;
+    for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
+      enlarged_row(deep.typed_data(), s, image, i, between, row);
+      const float* __restrict side =
+          skip.typed_data() + (image * 2 * s.rows + i) * s.wide() * s.beside;
+      for (int64_t j = 0; j < s.wide(); ++j) {
+        for (int64_t k = 0; k < s.beside; ++k) {
+          const float value = side[j * s.beside + k] - pivot[k];
+          one[k] += value;
+          two[k] += value * value;
+        }
+        const float* __restrict from = row + j * s.deeper;
+        for (int64_t k = 0; k < s.deeper; ++k) {
+          const float value = from[k] - pivot[s.beside + k];
+          one[s.beside + k] += value;
+          two[s.beside + k] += value * value;
+        }
+      }
+    }
+    std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
+  });
+  std::vector<float> terms(s.batch * 2 * channels);
+  for (int64_t image = 0; image < s.batch; ++image) {
+    float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
+    statistics(sums, image * bands, bands, channels, s.pixels(), pivots.data() + image * channels,
+               epsilon, m, v);
+    float* to = terms.data() + image * 2 * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      to[c] = scale.typed_data()[c] * v[c];
+      to[channels + c] = bias.typed_data()[c] - m[c] * to[c];
+    }
+  }
+  parallel_for(pool, s.batch * bands, [&](int64_t task) {
+    const int64_t image = task / bands, top = task % bands * BAND;
+    const int64_t bottom = std::min(s.rows, top + BAND);
+    std::vector<float> space((s.columns + s.wide()) * s.deeper);
+    float *between = space.data(), *row = between + s.columns * s.deeper;
+    const float* __restrict factor = terms.data() + image * 2 * channels;
+    const float* __restrict shift = factor + channels;
+    for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
+      enlarged_row(deep.typed_data(), s, image, i, between, row);
+      const int64_t first = (image * 2 * s.rows + i) * s.wide();
+      const float* __restrict side = skip.typed_data() + first * s.beside;
+      float* __restrict to = y->typed_data() + first * channels;
+      for (int64_t j = 0; j < s.wide(); ++j, to += channels) {
+        for (int64_t k = 0; k < s.beside; ++k)
+          to[k] = side[j * s.beside + k] * factor[k] + shift[k];
+        const float* __restrict from = row + j * s.deeper;
+        for (int64_t k = 0; k < s.deeper; ++k)
+          to[s.beside + k] = from[k] * factor[s.beside + k] + shift[s.beside + k];
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer dy, Buffer scale,
+                          Buffer mean, Buffer inverse, Result d_deep, Result d_skip, Result d_scale,
+                          Result d_bias) {
+  const Sizes s = sizes_of(deep, skip);
+  const int64_t channels = s.channels(), bands = (s.rows + BAND - 1) / BAND;
+  std::vector<float> sums(s.batch * bands * 2 * channels), abc(s.batch * 3 * channels);
+  parallel_for(pool, s.batch * bands, [&](int64_t task) {
+    const int64_t image = task / bands, top = task % bands * BAND;
+    const int64_t bottom = std::min(s.rows, top + BAND);
+    std::vector<float> space((s.columns + s.wide()) * s.deeper), both(2 * channels);
+    float *between = space.data(), *row = between + s.columns * s.deeper;
+    const float* __restrict middle = mean.typed_data() + image * channels;
+    float *__restrict one = both.data(), *__restrict two = one + channels;
+    for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
+      enlarged_row(deep.typed_data(), s, image, i, between, row);
+      const int64_t first = (image * 2 * s.rows + i) * s.wide();
+      const float* __restrict side = skip.typed_data() + first * s.beside;
+      const float* __restrict pulled = dy.typed_data() + first * channels;
+      for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
+        for (int64_t k = 0; k < s.beside; ++k) {
+          one[k] += pulled[k];
+          two[k] += pulled[k] * (side[j * s.beside + k] - middle[k]);
+        }
+        const float* __restrict from = row + j * s.deeper;
+        for (int64_t k = 0; k < s.deeper; ++k) {
+          one[s.beside + k] += pulled[s.beside + k];
+          two[s.beside + k] += pulled[s.beside + k] * (from[k] - middle[s.beside + k]);
+        }
+      }
+    }
+    std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
+  });
+  std::fill(d_scale->typed_data(), d_scale->typed_data() + channels, 0.0f);
+  std::fill(d_bias->typed_data(), d_bias->typed_data() + channels, 0.0f);
+  for (int64_t image = 0; image < s.batch; ++image) {
+    float* to = abc.data() + image * 3 * channels;
+    coefficients(sums, image * bands, bands, channels, s.pixels(), scale.typed_data(),
+                 mean.typed_data() + image * channels, inverse.typed_data() + image * channels, to,
+                 to + channels, to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
+  }
+  parallel_for(pool, s.batch * bands, [&](int64_t task) {
+    const int64_t image = task / bands, top = task % bands * BAND;
+    const int64_t bottom = std::min(s.rows, top + BAND), line = s.columns * s.deeper;
+    std::vector<float> space(2 * line + s.wide() * s.deeper);
+    float *between = space.data(), *half = between + line, *row = half + line;
+    const float *__restrict a = abc.data() + image * 3 * channels, *__restrict b = a + channels;
+    const float* __restrict c = b + channels;
+    float* deeper = d_deep->typed_data() + image * s.rows * line;
+    std::fill(deeper + top * line, deeper + bottom * line, 0.0f);
+    // The rows of this band, and those above and below that reach into it.
+    const int64_t last = std::min(2 * s.rows, 2 * bottom + 1);
+    for (int64_t i = std::max<int64_t>(0, 2 * top - 1); i < last; ++i) {
+      enlarged_row(deep.typed_data(), s, image, i, between, row);
+      const int64_t first = (image * 2 * s.rows + i) * s.wide();
+      const float* __restrict side = skip.typed_data() + first * s.beside;
+      const float* __restrict pulled = dy.typed_data() + first * channels;
+      float* __restrict beside = d_skip->typed_data() + first * s.beside;
+      const bool ours = i >= 2 * top && i < 2 * bottom;
+      for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
+        if (ours)
+          for (int64_t k = 0; k < s.beside; ++k)
+            beside[j * s.beside + k] = a[k] * pulled[k] + b[k] * side[j * s.beside + k] + c[k];
+        float* __restrict to = row + j * s.deeper;
+        for (int64_t k = 0; k < s.deeper; ++k) {
+          const int64_t m = s.beside + k;
+          to[k] = a[m] * pulled[m] + b[m] * to[k] + c[m];
+        }
+      }
+      narrowed_row(row, s, half);
+      const int64_t near = i / 2;
+      const int64_t far = std::clamp<int64_t>(i % 2 ? near + 1 : near - 1, 0, s.rows - 1);
+      for (const auto& [at, weight] : {std::pair{near, 0.75f}, std::pair{far, 0.25f}}) {
+        if (at < top || at >= bottom) continue;
+        float* __restrict to = deeper + at * line;
+        for (int64_t k = 0; k < line; ++k) to[k] += weight * half[k];
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace covidjax
+
+#define COVIDJAX_ARG .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
+#define COVIDJAX_RET .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_norm_forward, covidjax::norm_forward,
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET
+                                  .Attr<float>("epsilon").Attr<float>("slope"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_norm_backward, covidjax::norm_backward,
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET
+                                  .Attr<float>("slope"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_merge_forward, covidjax::merge_forward,
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET
+                                  .Attr<float>("epsilon"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_merge_backward, covidjax::merge_backward,
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET);
