@@ -7,6 +7,7 @@ from typing import Any
 import ml_collections
 
 from covidjax.data.augment import Augmentation
+from covidjax.data.noise import NOISES
 from covidjax.experiments.fields import nearest
 
 
@@ -79,20 +80,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.saliency = True  # Grad-CAM and occlusion, and whether they lie in the thorax
     config.external = ""  # a folder of other radiographs with a CSV: image,label[,group]
 
-    config.data = ml_collections.ConfigDict()
-    config.data.source = arg["data"]  # auto, coronahack, phantom
-    config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default
-    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to
-    config.data.manifest = ""  # a split.csv of another run
-    config.data.size = arg["size"]  # pixels a side
-    config.data.equalize = "clahe"  # none, histogram, clahe
-    config.data.resize = "squash"  # squash, pad
-
-    config.phantom = ml_collections.ConfigDict()
-    config.phantom.images = 500  # synthetic radiographs
-    config.phantom.seed = 0  # of the phantom alone
-    config.phantom.size = 128  # pixels, about; sizes vary
-    config.phantom.shortcuts = ""  # planted ones, of letter,size,border,brightness
+    add_data(config, arg, equalize="clahe")
 
     config.batch_size = 64  # global: over all devices
     config.epochs = 0  # 0: `auto_epochs` of the data
@@ -109,6 +97,32 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     # Ranges of random framing and film, see covidjax/data/augment.py.
     config.augment = ml_collections.ConfigDict(dataclasses.asdict(Augmentation()))
 
+    add_optimizer(config)
+
+    config.quiet = False  # no progress bars
+    return config
+
+
+def add_data(config: ml_collections.ConfigDict, arg: Mapping[str, Any], equalize: str) -> None:
+    """Adds where the images come from and how they are prepared."""
+    config.data = ml_collections.ConfigDict()
+    config.data.source = arg["data"]  # auto, coronahack, phantom
+    config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default
+    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to
+    config.data.manifest = ""  # a split.csv of another run
+    config.data.size = arg["size"]  # pixels a side
+    config.data.equalize = equalize  # none, histogram, clahe
+    config.data.resize = "squash"  # squash, pad
+
+    config.phantom = ml_collections.ConfigDict()
+    config.phantom.images = 500  # synthetic radiographs
+    config.phantom.seed = 0  # of the phantom alone
+    config.phantom.size = 128  # pixels, about; sizes vary
+    config.phantom.shortcuts = ""  # planted ones, of letter,size,border,brightness
+
+
+def add_optimizer(config: ml_collections.ConfigDict) -> None:
+    """Adds the optimiser, as the classifiers have it."""
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.name = "adamw"  # adamw, sgd (Nesterov)
     config.optimizer.learning_rate = 3e-3  # the peak, before a cosine to 1 %
@@ -118,5 +132,81 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.optimizer.clip = 1.0  # largest norm of the gradient; 0: none
     config.optimizer.accumulate = 1  # batches an update
 
+
+def unknown(name: str, value: str, known: list[str]) -> str:
+    """The line that a wrong value of a config argument gets."""
+    return f"config argument {name}={value!r} is unknown{nearest(value, known)}"
+
+
+def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """The defaults of every denoiser; `arg` is what `parse_arg` returned."""
+    if arg["noise"] not in NOISES:
+        raise ValueError(unknown("noise", arg["noise"], list(NOISES)))
+    config = ml_collections.ConfigDict()
+    config.experiment = "denoise"
+    config.seed = arg["seed"]  # of everything: weights, order, views, noise, splits, bootstrap
+
+    # The noise: see covidjax/data/noise.py, which has the units and the formulas.
+    low, high = level_range(arg["level"], arg["noise"])
+    config.noise = ml_collections.ConfigDict({"kind": arg["noise"]})
+    config.noise.low = low  # each image's level is drawn between the two; equal: fixed
+    config.noise.high = high
+    config.noise.validation = (
+        ""  # levels to validate at, as 15,25,50; "": the usual ones in the range
+    )
+    config.noise.blur = 0.0  # pixels; of the detector, correlates the noise
+    config.noise.dead = 0.0  # share of dead pixels besides
+    config.noise.grid = 0.0  # of 255; amplitude of grid lines besides
+    config.noise.absorption = 3.0  # D of low_dose
+    config.noise.photons = 3000.0  # N0 of low_dose, a pixel
+    config.noise.electronic = 3.0  # sigma_e of low_dose, in photons
+
+    # Kaggle's split; validation is taken out of TRAIN by group, TEST is looked at once, at the end.
+    config.validation = "shifted"  # both ends of every film series; random: a random part
+    config.validation_fraction = 0.15  # of the training images, groups whole
+    config.validation_images = 64  # of them, that every validation denoises at each level
+    config.select = "best"  # or last: which weights are evaluated
+    config.ensemble = "none"  # mirror, turns: the mean over an image's 2 or 8 views
+    config.bootstrap_samples = 2000  # of the 95 % intervals
+
+    add_data(config, arg, equalize="none")
+
+    config.patch = 0  # pixels a side of the random part that is seen; 0: the whole image
+    config.augment = "turns"  # mirrors and quarter turns; mirror: left-right; none
+    config.batch_size = 16  # global: over all devices
+    config.steps = 0  # batches; 0: `auto_steps` of the data
+    config.auto_steps = ml_collections.ConfigDict({"coronahack": 8000, "phantom": 300})
+    config.evaluations = 10  # on validation, over the run; each one saves
+    config.patience = 0  # evaluations without a better PSNR before it stops; 0: never
+    config.steps_per_dispatch = 0  # sent to the devices at once; 0: 1 on CPUs, 8 elsewhere
+    config.log_every = 50  # steps between lines of training figures
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.name = "psnr"  # psnr (log of the squared error), l1, charbonnier, mse
+    config.loss.ssim = 0.0  # weight of 1 - SSIM
+    config.loss.spectrum = 0.0  # weight of the difference of the amplitude spectra
+    config.ema = 0.999  # decay of the averaged weights, which are the ones evaluated
+    config.dtype = "float32"  # bfloat16: activations; the result stays float32
+
+    add_optimizer(config)
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup = 0.02
+    config.optimizer.weight_decay = 0.0
+
     config.quiet = False  # no progress bars
     return config
+
+
+def level_range(text: str, kind: str) -> tuple[float, float]:
+    """The numbers of "25" or "5-55"; of "" the range of the noise's kind.
+
+    Raises:
+      ValueError: neither.
+    """
+    if not text:
+        return NOISES[kind].low, NOISES[kind].high
+    low, dash, high = text.partition("-")
+    try:
+        return float(low), float(high if dash else low)
+    except ValueError as error:
+        raise ValueError(f"config argument level={text!r}: write a number, or LOW-HIGH") from error

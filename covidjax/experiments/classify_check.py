@@ -13,7 +13,7 @@ from covidjax import models
 from covidjax.data import preprocess, source, splits
 from covidjax.data.table import TASKS
 from covidjax.experiments import objective
-from covidjax.experiments.fields import flatten, nearest
+from covidjax.experiments.fields import check_values, flatten
 from covidjax.training import optimizer
 from covidjax.transfer import strategies
 from tfds_coronahack import phantom
@@ -29,7 +29,7 @@ VALUES: dict[str, Sequence[str]] = {
     "data.source": source.SOURCES,
     "data.equalize": preprocess.EQUALIZE,
     "data.resize": preprocess.RESIZE,
-    "model.name": tuple(models.MODELS),
+    "model.name": tuple(models.CLASSIFIERS),
     "model.kernels": ("auto", "plain"),
     "optimizer.name": optimizer.OPTIMIZERS,
     "transfer.strategy": strategies.STRATEGIES,
@@ -64,17 +64,7 @@ BELOW_ONE = ("label_smoothing", "ema", "model.dropout", "optimizer.warmup", "opt
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
     fields = flatten(config.to_dict())
-    for name, known in VALUES.items():
-        if name in fields and fields[name] not in known:
-            hint = nearest(str(fields[name]), [value for value in known if value])
-            raise ValueError(f"config.{name}={fields[name]!r} is unknown{hint}")
-    for name, (low, high) in RANGES.items():
-        if name in fields and not low <= fields[name] <= (np.inf if high is None else high):
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            raise ValueError(f"config.{name} must be {limits}, got {fields[name]}")
-    for name in BELOW_ONE:
-        if name in fields and not 0 <= fields[name] < 1:
-            raise ValueError(f"config.{name} must be in [0, 1), got {fields[name]}")
+    check_values(fields, VALUES, RANGES, BELOW_ONE)
     for name, value in fields.items():
         if name.startswith("augment.") and not 0 <= value <= _most(name):
             limits = "at least 0" if _most(name) == np.inf else f"from 0 to {_most(name)}"

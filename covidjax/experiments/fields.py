@@ -1,7 +1,8 @@
-"""Names of config fields: nested ones in a flat form, and the nearest to a mistyped one."""
+"""Config fields: nested ones in a flat form, the nearest to a mistyped one, and limits."""
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -20,3 +21,30 @@ def nearest(name: str, known: list[str]) -> str:
     """ ", did you mean ...?" with the nearest known names, for an error line."""
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     return f", did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+
+
+def check_values(
+    fields: Mapping[str, Any],
+    values: Mapping[str, Sequence[str]],
+    ranges: Mapping[str, tuple[float, float | None]],
+    below_one: Sequence[str],
+) -> None:
+    """Raises ValueError, one line, where a field has none of its values or is out of its range.
+
+    Args:
+      fields: flat.
+      values: field -> the texts that it may be.
+      ranges: field -> lowest and highest, both allowed; None for no limit.
+      below_one: fields that must be in [0, 1).
+    """
+    for name, known in values.items():
+        if name in fields and fields[name] not in known:
+            hint = nearest(str(fields[name]), [value for value in known if value])
+            raise ValueError(f"config.{name}={fields[name]!r} is unknown{hint}")
+    for name, (low, high) in ranges.items():
+        if name in fields and not low <= fields[name] <= (math.inf if high is None else high):
+            limits = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise ValueError(f"config.{name} must be {limits}, got {fields[name]}")
+    for name in below_one:
+        if name in fields and not 0 <= fields[name] < 1:
+            raise ValueError(f"config.{name} must be in [0, 1), got {fields[name]}")

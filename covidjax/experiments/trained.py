@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -59,7 +60,7 @@ def load(folder: Path) -> Trained:
       RunError: no such folder, no finished classification run in it, or damaged checkpoints.
     """
     try:
-        return _load(folder, _read_json(folder, "config.json"), _read_json(folder, "results.json"))
+        return _load(folder, read_json(folder, "config.json"), read_json(folder, "results.json"))
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder}: config.json or results.json is damaged, or of another version: "
@@ -93,10 +94,18 @@ def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Train
     )
 
 
-def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Variables:
+def restore(
+    folder: Path, config: ml_collections.ConfigDict, name: str, model: nn.Module | None = None
+) -> Variables:
     """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
 
     They lie on the first device, whatever the run was trained on.
+
+    Args:
+      folder: the run's workdir.
+      config: the run's.
+      name: of the network, "" where there is one.
+      model: the config's; default a classifier.
 
     Raises:
       RunError: the checkpoint is missing, damaged, or of another network.
@@ -104,7 +113,7 @@ def restore(folder: Path, config: ml_collections.ConfigDict, name: str) -> Varia
     kept = folder / "checkpoints" / name
     try:
         found = checkpoint.read_evaluated(kept, config.select)
-        _check_shapes(found, config)
+        _check_shapes(found, config, model or classify_check.create_model(config))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise RunError(f"the checkpoint {kept} cannot be read: {reason}") from error
@@ -145,9 +154,10 @@ def prepare(run: Trained, path: Path) -> tuple[reading.Reading, NDArray[np.uint8
     return found, preprocess.prepare_image(found.gray, data.size, data.equalize, data.resize)
 
 
-def _check_shapes(variables: Variables, config: ml_collections.ConfigDict) -> None:
+def _check_shapes(
+    variables: Variables, config: ml_collections.ConfigDict, model: nn.Module
+) -> None:
     """Raises ValueError where they are not those of the config's network."""
-    model = classify_check.create_model(config)
     image = jnp.zeros((1, config.data.size, config.data.size, 1))
     made = jax.eval_shape(model.init, jax.random.key(0), image)
     expected = {part: made.get(part, {}) for part in ("params", "batch_stats")}
@@ -160,7 +170,8 @@ def _check_shapes(variables: Variables, config: ml_collections.ConfigDict) -> No
         raise ValueError(f"it holds another network than config.json says, see {other[0]}")
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run's folder, or RunError."""
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))
     except OSError as error:

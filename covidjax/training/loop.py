@@ -84,6 +84,7 @@ def fit(
     record: Record,
     label: str = "",
     quiet: bool = False,
+    report: Callable[[int, float], None] | None = None,
 ) -> tuple[TrainState, Progress]:
     """Trains until the last step or until the monitored figure stops rising.
 
@@ -98,6 +99,8 @@ def fit(
         each; needed where that is more than 1.
       evaluate: state -> validation figures, among them `monitor`, of which more is better.
       label: written as `fold` into the record, and before the progress line.
+      report: called with the step and the monitored figure after each evaluation; what it raises
+        ends the training.
 
     Returns:
       The state after the last step, and the progress, which names the best step.
@@ -153,6 +156,8 @@ def fit(
                 pending = None
                 figures = dict(evaluate(state))
                 record.write(step, "validation", figures, label)
+                if report is not None:
+                    report(step, figures[monitor])
                 bar.set_postfix({monitor: f"{figures[monitor]:.4f}"})
                 _judge(progress, step, figures[monitor], schedule)
                 if progress.best_step == step:

@@ -20,7 +20,7 @@ def test_names_give_modules_with_their_attributes_set():
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("vgg", {}, "model 'vgg' is unknown: known are cnn, resnet"),
+        ("vgg", {}, "model 'vgg' is unknown: known are cnn, resnet, bottleneck, unet, dncnn"),
         ("cnn", {"dtype": "float16"}, "dtype 'float16' is unknown: known are float32, bfloat16"),
         ("cnn", {"depth": 18}, "model 'cnn' has no field depth: known are .*widths"),
         ("cnn", {"width": 3, "conv": 1}, "has no field conv, width"),

@@ -1,0 +1,44 @@
+"""A denoising network, trained on radiographs with synthetic noise.
+
+    python launch.py --config=configs/dae.py
+    python launch.py --config=configs/dae.py --config.data.archive=ARCHIVE
+    python launch.py --config=configs/dae.py:noise=low_dose --config.data.archive=ARCHIVE
+    python launch.py --config=configs/dae.py:net=bottleneck --config.data.archive=ARCHIVE
+
+`net`: unet (residual, without biases), dncnn (the literature's yardstick), bottleneck (the
+textbook's autoencoder, which blurs). `noise`: gaussian, low_dose, speckle, salt_and_pepper, grid.
+`level`: one number, or LOW-HIGH to draw each image's level from; by default the kind's whole range,
+for gaussian 5-55 (of 255).
+
+Arguments behind the colon: net, noise, level, data, size, seed.
+"""
+
+import ml_collections
+
+from configs import common
+
+NETWORKS = {
+    # width: 16 (115 thousand parameters), 32, 48
+    "unet": {"width": 32, "blocks": (2, 1, 1), "residual": True, "noise_map": False},
+    "dncnn": {"width": 64, "depth": 17, "residual": True},
+    "bottleneck": {"widths": (32, 64, 64), "code": 32, "residual": False},
+}
+ARGS = {
+    "net": "unet",
+    "noise": "gaussian",
+    "level": "",
+    "data": "auto",
+    "size": 128,
+    "seed": 0,
+}
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+    """The config; `arg` is what stands behind the colon."""
+    values = common.parse_arg(arg, ARGS)
+    if values["net"] not in NETWORKS:
+        raise ValueError(common.unknown("net", values["net"], list(NETWORKS)))
+    config = common.denoise(values)
+    config.model = ml_collections.ConfigDict({"name": values["net"]} | NETWORKS[values["net"]])
+    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
+    return config

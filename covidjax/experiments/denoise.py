@@ -1,0 +1,134 @@
+"""Denoising: split, train one network on noisy images, evaluate it once on Kaggle's TEST."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+
+from covidjax.data import cache, manifest, source, splits
+from covidjax.data.table import read_table, task_labels
+from covidjax.experiments import denoise_check, denoise_report, workdir
+from covidjax.experiments.denoise_train import Data, Network, build, train
+from covidjax.kernels.build import load as load_kernels
+from covidjax.training import loop, record, sharding, steps
+
+STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
+
+
+def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
+    """Runs the experiment and returns what `results.json` holds.
+
+    Raises:
+      ValueError and its kind: a config that cannot work, wrong data, a workdir of another run.
+      loop.StoppedError, loop.NonFiniteError: see `loop.fit`.
+    """
+    start = time.time()
+    denoise_check.check(config)
+    mesh = sharding.make_mesh()
+    sharding.check_batch_size(config.batch_size, mesh)
+    config, data = load(config)
+    phantom = data.prepared.kind == "phantom"
+    if phantom:
+        print(source.phantom_banner(), file=sys.stderr, flush=True)
+    network = make_network(config, data, mesh)
+    split = manifest.digest([data.fold], data.table)
+    with workdir.claim(folder, config, data.prepared, split) as finished:
+        if finished:
+            print(f"{folder} is finished: see {folder / 'results.json'}")
+            return denoise_report.read_results(folder)
+        print(f"Results go to {folder}", flush=True)
+        manifest.write(folder / "split.csv", [data.fold], data.table, phantom=phantom)
+        counts = [f"{len(getattr(data.fold, part)):,} {part}" for part in splits.PARTS]
+        print(f"Images: {', '.join(counts)}", flush=True)
+        with record.Record(folder, "PHANTOM" if phantom else "") as log:
+            variables, progress = train(config, data, network, folder, log)
+        return denoise_report.write(config, data, network, variables, progress, folder, start)
+
+
+def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, Data]:
+    """The data of a checked config, and the config without `auto`.
+
+    Raises:
+      ValueError and its kind: wrong data, a split that cannot be made.
+    """
+    prepared = source.resolve(
+        config.data.source,
+        config.data.data_dir,
+        config.data.archive,
+        source.phantom_parameters(config.phantom),
+        progress=not config.quiet,
+    )
+    config = resolved(config, prepared.kind)
+    table = read_table(prepared.path)
+    labels = task_labels(table, STRATA)
+    if config.data.manifest:
+        folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
+        if len(folds) > 1:
+            raise ValueError(
+                f"config.data.manifest={config.data.manifest} has {len(folds)} folds; a denoiser "
+                "takes one"
+            )
+    else:
+        folds = splits.official(
+            table,
+            labels,
+            validation=config.validation,
+            fraction=config.validation_fraction,
+            seed=config.seed,
+        )
+    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
+    splits.check_leaks(folds, table, same)
+    images = cache.load_cache(
+        prepared.path,
+        prepared.fingerprint,
+        config.data.size,
+        config.data.equalize,
+        config.data.resize,
+        progress=not config.quiet,
+    )
+    return config, Data(prepared, images, table, folds[0])
+
+
+def make_network(config: ml_collections.ConfigDict, data: Data, mesh: jax.sharding.Mesh) -> Network:
+    """The network of a resolved config with its compiled steps, on the fastest kernels."""
+    if config.model.kernels != "plain":
+        load_kernels(source.cache_root() / "kernels")
+    dispatch = steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
+    return build(config, mesh, make_schedule(config, len(data.fold.train), dispatch))
+
+
+def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
+    """A copy with the steps that data of that kind take."""
+    config = config.copy_and_resolve_references()
+    config.steps = config.steps or config.auto_steps[kind]
+    return config
+
+
+def make_schedule(
+    config: ml_collections.ConfigDict, images: int, steps_per_dispatch: int = 1
+) -> loop.Schedule:
+    """The schedule of a resolved config.
+
+    Raises:
+      ValueError: no batch can be filled, or no update be made.
+    """
+    if config.batch_size > images:
+        raise ValueError(
+            f"config.batch_size={config.batch_size} is more than the {images} training images"
+        )
+    if config.optimizer.accumulate > config.steps:
+        raise ValueError(
+            f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the "
+            f"{config.steps} batches of the run: there would be no update"
+        )
+    return loop.Schedule(
+        steps=config.steps,
+        batch_size=config.batch_size,
+        eval_every=max(1, -(-config.steps // config.evaluations)),
+        log_every=config.log_every,
+        patience=config.patience,
+        steps_per_dispatch=steps_per_dispatch,
+    )
