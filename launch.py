@@ -27,12 +27,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify, denoise
+from covidjax.experiments import classify, denoise, dip
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
-EXPERIMENTS = {"classify": classify.run, "denoise": denoise.run}
+EXPERIMENTS = {"classify": classify.run, "denoise": denoise.run, "dip": dip.run}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(

@@ -19,7 +19,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import build, epoch, first_step, inputs, machine, memory, networks, report, scaling
+from benchmarks import (
+    build,
+    dip,
+    epoch,
+    first_step,
+    inputs,
+    machine,
+    memory,
+    networks,
+    report,
+    scaling,
+)
 from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
@@ -31,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "cnn_train": networks.cnn_train,
     "resnet18_inference": networks.resnet18_inference,
     "cnn_inference": networks.cnn_inference,
+    "dip_32": dip.dip_32,
+    "dip_128": dip.dip_128,
     "input_full_size": inputs.input_full_size,
     "input_cached": inputs.input_cached,
     "epoch": epoch.epoch,

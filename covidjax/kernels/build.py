@@ -31,6 +31,7 @@ TARGETS = (
     "norm_backward",
     "merge_forward",
     "merge_backward",
+    "perturb",
 )
 FLAGS = ("-std=gnu++17", "-O3", "-fPIC", "-shared", "-pthread", "-w")
 COMPILERS = ("c++", "g++", "clang++")

@@ -9,9 +9,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "parallel.h"
+#include "vector.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace covidjax {
@@ -39,11 +42,11 @@ void statistics(const std::vector<float>& sums, int64_t first, int64_t tasks, in
   }
 }
 
-// Of the gradient dx = a dz + b x + c, per channel; adds to the gradients of scale and bias.
+// Of the gradient dx = a dz + b (x - mean) + c, per channel; adds to the gradients of scale and bias.
 // sums: [tasks][2][channels] of dz and dz * (x - mean).
 void coefficients(const std::vector<float>& sums, int64_t first, int64_t tasks, int64_t channels,
-                  int64_t pixels, const float* scale, const float* mean, const float* inverse,
-                  float* a, float* b, float* c, float* d_scale, float* d_bias) {
+                  int64_t pixels, const float* scale, const float* inverse, float* a, float* b,
+                  float* c, float* d_scale, float* d_bias) {
   for (int64_t k = 0; k < channels; ++k) {
     double plain = 0, moved = 0;
     for (int64_t t = first; t < first + tasks; ++t) {
@@ -55,7 +58,7 @@ void coefficients(const std::vector<float>& sums, int64_t first, int64_t tasks, 
     const double slope = -factor * inverse[k] * hat / pixels;
     a[k] = static_cast<float>(factor);
     b[k] = static_cast<float>(slope);
-    c[k] = static_cast<float>(-factor * plain / pixels - mean[k] * slope);
+    c[k] = static_cast<float>(-factor * plain / pixels);
     d_scale[k] += static_cast<float>(hat);
     d_bias[k] += static_cast<float>(plain);
   }
@@ -82,6 +85,43 @@ struct Plan {  // pixels of a task, and tasks of an image
   }
 };
 
+struct Part {  // what a task has: floats from `begin` on, of an image
+  int64_t image, begin, count;
+};
+
+Part part_of(const Plan& plan, int64_t task) {
+  const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
+  return {image, (image * plan.pixels + first) * plan.channels,
+          std::min(plan.at_once, plan.pixels - first) * plan.channels};
+}
+
+// work(row, group) for whole periods of `count` floats, `group` being WIDE vectors (or one) of a
+// period whose terms `work` may keep in registers: it is made anew for each by `make(group, vectors)`.
+constexpr int WIDE = 4;
+template <typename Make>
+void by_columns(int64_t count, int64_t period, const Make& make) {
+  const int64_t rows = count / period;
+  int64_t group = 0;
+  for (; group + WIDE * LANES <= period; group += WIDE * LANES)
+    make(std::integral_constant<int, WIDE>(), group, rows);
+  for (; group + 2 * LANES <= period; group += 2 * LANES)
+    make(std::integral_constant<int, 2>(), group, rows);
+  for (; group < period; group += LANES) make(std::integral_constant<int, 1>(), group, rows);
+}
+
+inline Vector leaky(Vector z, float slope) { return z > 0 ? z : slope * z; }
+inline Vector slopes(Vector z, float slope) {
+  return z > 0 ? Vector{} + 1.0f : Vector{} + slope;
+}
+
+// Sums over the rows of a period, folded into [2][channels].
+void fold(const float* one, const float* two, int64_t channels, int64_t period, float* to) {
+  for (int64_t k = 0; k < period; ++k) {
+    to[k % channels] += one[k];
+    to[channels + k % channels] += two[k];
+  }
+}
+
 ffi::Error norm_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bias, Result y,
                         Result mean, Result inverse, float epsilon, float slope) {
   const auto d = x.dimensions();
@@ -89,57 +129,76 @@ ffi::Error norm_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bia
   const Plan plan(d[1] * d[2], channels);
   const int64_t period = plan.period;
   std::vector<float> sums(batch * plan.tasks * 2 * channels);
+  // Per image: pivot, mean, factor, bias.
+  std::vector<float> terms(batch * 4 * period);
+  for (int64_t image = 0; image < batch; ++image)
+    repeat(x.typed_data() + image * plan.pixels * channels, channels, period,
+           terms.data() + image * 4 * period);
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
-    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
-    const float* from = x.typed_data() + (image * plan.pixels + first) * channels;
-    std::vector<float> space(3 * period);
-    float *pivot = space.data(), *one = pivot + period, *two = one + period;
-    repeat(x.typed_data() + image * plan.pixels * channels, channels, period, pivot);
-    int64_t at = 0;
-    for (; at + period <= count; at += period)
-      for (int64_t k = 0; k < period; ++k) {
-        const float value = from[at + k] - pivot[k];
-        one[k] += value;
-        two[k] += value * value;
+    const Part part = part_of(plan, task);
+    const float *from = x.typed_data() + part.begin, *pivot = terms.data() + part.image * 4 * period;
+    std::vector<float> space(2 * period);
+    float *one = space.data(), *two = one + period;
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector middle[N], first[N], second[N];
+      for (int n = 0; n < N; ++n) {
+        middle[n] = load(pivot + group + n * LANES);
+        first[n] = second[n] = Vector{};
       }
-    for (int64_t k = 0; at + k < count; ++k) {
+      const float* at = from + group;
+      for (int64_t row = 0; row < rows; ++row, at += period)
+        for (int n = 0; n < N; ++n) {
+          const Vector value = load(at + n * LANES) - middle[n];
+          first[n] += value;
+          second[n] += value * value;
+        }
+      for (int n = 0; n < N; ++n) {
+        store(one + group + n * LANES, first[n]);
+        store(two + group + n * LANES, second[n]);
+      }
+    });
+    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
       const float value = from[at + k] - pivot[k];
       one[k] += value;
       two[k] += value * value;
     }
-    float* to = sums.data() + task * 2 * channels;
-    for (int64_t k = 0; k < period; ++k) {
-      to[k % channels] += one[k];
-      to[channels + k % channels] += two[k];
-    }
+    fold(one, two, channels, period, sums.data() + task * 2 * channels);
   });
-  std::vector<float> terms(batch * 2 * period);
   for (int64_t image = 0; image < batch; ++image) {
     float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
     statistics(sums, image * plan.tasks, plan.tasks, channels, plan.pixels,
                x.typed_data() + image * plan.pixels * channels, epsilon, m, v);
-    float* to = terms.data() + image * 2 * period;
+    float* to = terms.data() + (image * 4 + 1) * period;
     for (int64_t k = 0; k < period; ++k) {
       const int64_t c = k % channels;
-      to[k] = scale.typed_data()[c] * v[c];
-      to[period + k] = bias.typed_data()[c] - m[c] * to[k];
+      to[k] = m[c];
+      to[period + k] = scale.typed_data()[c] * v[c];
+      to[2 * period + k] = bias.typed_data()[c];
     }
   }
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
-    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
-    const int64_t begin = (image * plan.pixels + first) * channels;
-    const float* __restrict from = x.typed_data() + begin;
-    float* __restrict to = y->typed_data() + begin;
-    const float* __restrict factor = terms.data() + image * 2 * period;
-    const float* __restrict shift = factor + period;
-    for (int64_t at = 0; at < count; at += period) {
-      const int64_t here = std::min(period, count - at);
-      for (int64_t k = 0; k < here; ++k) {
-        const float z = from[at + k] * factor[k] + shift[k];
-        to[at + k] = z > 0 ? z : slope * z;
+    const Part part = part_of(plan, task);
+    const float* from = x.typed_data() + part.begin;
+    float* to = y->typed_data() + part.begin;
+    const float* middle = terms.data() + (part.image * 4 + 1) * period;
+    const float *factor = middle + period, *shift = factor + period;
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector m[N], f[N], s[N];
+      for (int n = 0; n < N; ++n) {
+        m[n] = load(middle + group + n * LANES);
+        f[n] = load(factor + group + n * LANES);
+        s[n] = load(shift + group + n * LANES);
       }
+      int64_t at = group;
+      for (int64_t row = 0; row < rows; ++row, at += period)
+        for (int n = 0; n < N; ++n)
+          store(to + at + n * LANES, leaky((load(from + at + n * LANES) - m[n]) * f[n] + s[n], slope));
+    });
+    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
+      const float z = (from[at + k] - middle[k]) * factor[k] + shift[k];
+      to[at + k] = z > 0 ? z : slope * z;
     }
   });
   return ffi::Error::Success();
@@ -152,71 +211,92 @@ ffi::Error norm_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale
   const int64_t batch = d[0], channels = d[3];
   const Plan plan(d[1] * d[2], channels);
   const int64_t period = plan.period;
-  // Per image: factor and shift of z, the mean; then a, b, c of the gradient.
+  // Per image: mean, factor and bias of z; then a, b, c of the gradient.
   std::vector<float> terms(batch * 6 * period), sums(batch * plan.tasks * 2 * channels);
   for (int64_t image = 0; image < batch; ++image) {
     float* to = terms.data() + image * 6 * period;
     for (int64_t k = 0; k < period; ++k) {
       const int64_t c = k % channels, at = image * channels + c;
-      to[k] = scale.typed_data()[c] * inverse.typed_data()[at];
-      to[period + k] = bias.typed_data()[c] - mean.typed_data()[at] * to[k];
-      to[2 * period + k] = mean.typed_data()[at];
+      to[k] = mean.typed_data()[at];
+      to[period + k] = scale.typed_data()[c] * inverse.typed_data()[at];
+      to[2 * period + k] = bias.typed_data()[c];
     }
   }
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
-    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
-    const int64_t begin = (image * plan.pixels + first) * channels;
-    const float* __restrict from = x.typed_data() + begin;
-    const float* __restrict pulled = dy.typed_data() + begin;
-    const float* __restrict factor = terms.data() + image * 6 * period;
-    const float *__restrict shift = factor + period, *__restrict middle = shift + period;
+    const Part part = part_of(plan, task);
+    const float *from = x.typed_data() + part.begin, *pulled = dy.typed_data() + part.begin;
+    const float* middle = terms.data() + part.image * 6 * period;
+    const float *factor = middle + period, *shift = factor + period;
     std::vector<float> space(2 * period);
-    float *__restrict one = space.data(), *__restrict two = one + period;
-    for (int64_t at = 0; at < count; at += period) {
-      const int64_t here = std::min(period, count - at);
-      for (int64_t k = 0; k < here; ++k) {
-        const float value = from[at + k], z = value * factor[k] + shift[k];
-        const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
-        one[k] += dz;
-        two[k] += dz * (value - middle[k]);
+    float *one = space.data(), *two = one + period;
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector m[N], f[N], s[N], first[N], second[N];
+      for (int n = 0; n < N; ++n) {
+        m[n] = load(middle + group + n * LANES);
+        f[n] = load(factor + group + n * LANES);
+        s[n] = load(shift + group + n * LANES);
+        first[n] = second[n] = Vector{};
       }
+      int64_t at = group;
+      for (int64_t row = 0; row < rows; ++row, at += period)
+        for (int n = 0; n < N; ++n) {
+          const Vector value = load(from + at + n * LANES) - m[n];
+          const Vector dz = load(pulled + at + n * LANES) * slopes(value * f[n] + s[n], slope);
+          first[n] += dz;
+          second[n] += dz * value;
+        }
+      for (int n = 0; n < N; ++n) {
+        store(one + group + n * LANES, first[n]);
+        store(two + group + n * LANES, second[n]);
+      }
+    });
+    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
+      const float value = from[at + k] - middle[k], z = value * factor[k] + shift[k];
+      const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
+      one[k] += dz;
+      two[k] += dz * value;
     }
-    float* to = sums.data() + task * 2 * channels;
-    for (int64_t k = 0; k < period; ++k) {
-      to[k % channels] += one[k];
-      to[channels + k % channels] += two[k];
-    }
+    fold(one, two, channels, period, sums.data() + task * 2 * channels);
   });
   std::fill(d_scale->typed_data(), d_scale->typed_data() + channels, 0.0f);
   std::fill(d_bias->typed_data(), d_bias->typed_data() + channels, 0.0f);
   std::vector<float> abc(3 * channels);
   for (int64_t image = 0; image < batch; ++image) {
     coefficients(sums, image * plan.tasks, plan.tasks, channels, plan.pixels, scale.typed_data(),
-                 mean.typed_data() + image * channels, inverse.typed_data() + image * channels,
-                 abc.data(), abc.data() + channels, abc.data() + 2 * channels, d_scale->typed_data(),
-                 d_bias->typed_data());
+                 inverse.typed_data() + image * channels, abc.data(), abc.data() + channels,
+                 abc.data() + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
     for (int part = 0; part < 3; ++part)
       repeat(abc.data() + part * channels, channels, period,
              terms.data() + (image * 6 + 3 + part) * period);
   }
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const int64_t image = task / plan.tasks, first = task % plan.tasks * plan.at_once;
-    const int64_t count = std::min(plan.at_once, plan.pixels - first) * channels;
-    const int64_t begin = (image * plan.pixels + first) * channels;
-    const float* __restrict from = x.typed_data() + begin;
-    const float* __restrict pulled = dy.typed_data() + begin;
-    float* __restrict to = dx->typed_data() + begin;
-    const float* __restrict factor = terms.data() + image * 6 * period;
-    const float *__restrict shift = factor + period, *__restrict a = factor + 3 * period;
-    const float *__restrict b = a + period, *__restrict c = b + period;
-    for (int64_t at = 0; at < count; at += period) {
-      const int64_t here = std::min(period, count - at);
-      for (int64_t k = 0; k < here; ++k) {
-        const float value = from[at + k], z = value * factor[k] + shift[k];
-        const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
-        to[at + k] = a[k] * dz + b[k] * value + c[k];
+    const Part part = part_of(plan, task);
+    const float *from = x.typed_data() + part.begin, *pulled = dy.typed_data() + part.begin;
+    float* to = dx->typed_data() + part.begin;
+    const float* middle = terms.data() + part.image * 6 * period;
+    const float *factor = middle + period, *shift = factor + period, *a = shift + period;
+    const float *b = a + period, *c = b + period;
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector m[N], f[N], s[N], u[N], v[N], w[N];
+      for (int n = 0; n < N; ++n) {
+        const int64_t k = group + n * LANES;
+        m[n] = load(middle + k), f[n] = load(factor + k), s[n] = load(shift + k);
+        u[n] = load(a + k), v[n] = load(b + k), w[n] = load(c + k);
       }
+      int64_t at = group;
+      for (int64_t row = 0; row < rows; ++row, at += period)
+        for (int n = 0; n < N; ++n) {
+          const Vector value = load(from + at + n * LANES) - m[n];
+          const Vector dz = load(pulled + at + n * LANES) * slopes(value * f[n] + s[n], slope);
+          store(to + at + n * LANES, u[n] * dz + v[n] * value + w[n]);
+        }
+    });
+    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
+      const float value = from[at + k] - middle[k], z = value * factor[k] + shift[k];
+      const float dz = pulled[at + k] * (z > 0 ? 1.0f : slope);
+      to[at + k] = a[k] * dz + b[k] * value + c[k];
     }
   });
   return ffi::Error::Success();
@@ -309,24 +389,22 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
     }
     std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
   });
-  std::vector<float> terms(s.batch * 2 * channels);
+  std::vector<float> terms(s.batch * channels);
   for (int64_t image = 0; image < s.batch; ++image) {
     float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
     statistics(sums, image * bands, bands, channels, s.pixels(), pivots.data() + image * channels,
                epsilon, m, v);
-    float* to = terms.data() + image * 2 * channels;
-    for (int64_t c = 0; c < channels; ++c) {
-      to[c] = scale.typed_data()[c] * v[c];
-      to[channels + c] = bias.typed_data()[c] - m[c] * to[c];
-    }
+    for (int64_t c = 0; c < channels; ++c)
+      terms[image * channels + c] = scale.typed_data()[c] * v[c];
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
     const int64_t image = task / bands, top = task % bands * BAND;
     const int64_t bottom = std::min(s.rows, top + BAND);
     std::vector<float> space((s.columns + s.wide()) * s.deeper);
     float *between = space.data(), *row = between + s.columns * s.deeper;
-    const float* __restrict factor = terms.data() + image * 2 * channels;
-    const float* __restrict shift = factor + channels;
+    const float* __restrict middle = mean->typed_data() + image * channels;
+    const float* __restrict factor = terms.data() + image * channels;
+    const float* __restrict shift = bias.typed_data();
     for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
       enlarged_row(deep.typed_data(), s, image, i, between, row);
       const int64_t first = (image * 2 * s.rows + i) * s.wide();
@@ -334,10 +412,12 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
       float* __restrict to = y->typed_data() + first * channels;
       for (int64_t j = 0; j < s.wide(); ++j, to += channels) {
         for (int64_t k = 0; k < s.beside; ++k)
-          to[k] = side[j * s.beside + k] * factor[k] + shift[k];
+          to[k] = (side[j * s.beside + k] - middle[k]) * factor[k] + shift[k];
         const float* __restrict from = row + j * s.deeper;
-        for (int64_t k = 0; k < s.deeper; ++k)
-          to[s.beside + k] = from[k] * factor[s.beside + k] + shift[s.beside + k];
+        for (int64_t k = 0; k < s.deeper; ++k) {
+          const int64_t m = s.beside + k;
+          to[m] = (from[k] - middle[m]) * factor[m] + shift[m];
+        }
       }
     }
   });
@@ -381,7 +461,7 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
   for (int64_t image = 0; image < s.batch; ++image) {
     float* to = abc.data() + image * 3 * channels;
     coefficients(sums, image * bands, bands, channels, s.pixels(), scale.typed_data(),
-                 mean.typed_data() + image * channels, inverse.typed_data() + image * channels, to,
+                 inverse.typed_data() + image * channels, to,
                  to + channels, to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
@@ -390,7 +470,7 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
     std::vector<float> space(2 * line + s.wide() * s.deeper);
     float *between = space.data(), *half = between + line, *row = half + line;
     const float *__restrict a = abc.data() + image * 3 * channels, *__restrict b = a + channels;
-    const float* __restrict c = b + channels;
+    const float *__restrict c = b + channels, *__restrict middle = mean.typed_data() + image * channels;
     float* deeper = d_deep->typed_data() + image * s.rows * line;
     std::fill(deeper + top * line, deeper + bottom * line, 0.0f);
     // The rows of this band, and those above and below that reach into it.
@@ -405,11 +485,12 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
       for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
         if (ours)
           for (int64_t k = 0; k < s.beside; ++k)
-            beside[j * s.beside + k] = a[k] * pulled[k] + b[k] * side[j * s.beside + k] + c[k];
+            beside[j * s.beside + k] =
+                a[k] * pulled[k] + b[k] * (side[j * s.beside + k] - middle[k]) + c[k];
         float* __restrict to = row + j * s.deeper;
         for (int64_t k = 0; k < s.deeper; ++k) {
           const int64_t m = s.beside + k;
-          to[k] = a[m] * pulled[m] + b[m] * to[k] + c[m];
+          to[k] = a[m] * pulled[m] + b[m] * (to[k] - middle[m]) + c[m];
         }
       }
       narrowed_row(row, s, half);
@@ -420,6 +501,89 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
         float* __restrict to = deeper + at * line;
         for (int64_t k = 0; k < line; ++k) to[k] += weight * half[k];
       }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
+
+// Mixes 32 bits thoroughly (Chris Wellons' "lowbias32").
+inline Bits mixed(Bits h) {
+  h ^= h >> 16;
+  h *= 0x7feb352dU;
+  h ^= h >> 15;
+  h *= 0x846ca68bU;
+  return h ^ (h >> 16);
+}
+
+// Natural logarithm of normal numbers above 0, to 2e-7 relative: exponent, and the series of
+// atanh((m - 1) / (m + 1)) for the mantissa m of [sqrt(1/2), sqrt(2)).
+inline Vector logarithm(Vector x) {
+  Bits bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  const Bits shifted = bits - 0x3f3504f3U;
+  typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+  const Ints exponent = reinterpret_cast<const Ints&>(shifted) >> 23;
+  bits = (shifted & 0x7fffffU) + 0x3f3504f3U;
+  Vector m;
+  __builtin_memcpy(&m, &bits, sizeof m);
+  const Vector t = (m - 1.0f) / (m + 1.0f), t2 = t * t;
+  const Vector series = 2.0f + t2 * (0.66666667f + t2 * (0.4f + t2 * (0.28571429f + t2 * 0.22222222f)));
+  return __builtin_convertvector(exponent, Vector) * 0.69314718f + t * series;
+}
+
+inline Vector root(Vector x) {
+  for (int lane = 0; lane < LANES; ++lane) x[lane] = std::sqrt(x[lane]);
+  return x;
+}
+
+// Standard normal numbers of uniform bits: sqrt(2) erfinv (Giles 2010, "Approximating the erfinv
+// function"), the far tail apart.
+inline Vector normal(Bits bits) {
+  typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+  const Ints top = reinterpret_cast<const Ints&>(bits) >> 8;  // -2^23 to 2^23 - 1
+  const Vector u = (__builtin_convertvector(top, Vector) + 0.5f) * 1.1920929e-7f;  // in (-1, 1)
+  const Vector w = -logarithm((1.0f - u) * (1.0f + u));
+  const Vector c = w - 2.5f;
+  Vector p = Vector{} + 2.81022636e-08f;
+  for (float k : {3.43273939e-07f, -3.5233877e-06f, -4.39150654e-06f, 0.00021858087f, -0.00125372503f,
+                  -0.00417768164f, 0.246640727f, 1.50140941f})
+    p = p * c + k;
+  bool far = false;
+  for (int lane = 0; lane < LANES; ++lane) far |= w[lane] >= 5.0f;
+  if (far) {
+    const Vector d = root(w) - 3.0f;
+    Vector q = Vector{} - 0.000200214257f;
+    for (float k : {0.000100950558f, 0.00134934322f, -0.00367342844f, 0.00573950773f, -0.0076224613f,
+                    0.00943887047f, 1.00167406f, 2.83297682f})
+      q = q * d + k;
+    p = w < 5.0f ? p : q;
+  }
+  return 1.41421356f * p * u;
+}
+
+// x + deviation * normal noise; `key` are two numbers. A number of the noise depends on the key and
+// its own place alone.
+ffi::Error perturb(ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::U32> key, Result y,
+                   float deviation) {
+  int64_t count = 1;
+  for (const int64_t size : x.dimensions()) count *= size;
+  const uint32_t one = key.typed_data()[0], two = key.typed_data()[1];
+  constexpr int64_t AT_ONCE = 16 * 1024;
+  parallel_for(pool, (count + AT_ONCE - 1) / AT_ONCE, [&](int64_t task) {
+    const int64_t end = std::min(count, (task + 1) * AT_ONCE);
+    Bits places;
+    for (int lane = 0; lane < LANES; ++lane) places[lane] = lane;
+    for (int64_t at = task * AT_ONCE; at < end; at += LANES) {
+      const Bits place = places + static_cast<uint32_t>(at);
+      const Vector noise = normal(mixed(mixed(place ^ one) + two));
+      if (at + LANES <= end) {
+        store(y->typed_data() + at, load(x.typed_data() + at) + deviation * noise);
+        continue;
+      }
+      for (int64_t k = at; k < end; ++k)
+        y->typed_data()[k] = x.typed_data()[k] + deviation * noise[k - at];
     }
   });
   return ffi::Error::Success();
@@ -452,3 +616,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_merge_backward, covidjax::merge_backward,
                                   COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
                                   COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
                                   COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_perturb, covidjax::perturb,
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG.Arg<xla::ffi::Buffer<xla::ffi::U32>>()
+                                  COVIDJAX_RET.Attr<float>("deviation"));

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from covidjax.kernels import build, native
 
@@ -33,7 +33,7 @@ def conv(images: Images, kernel: Float[Array, "side side inputs outputs"], strid
     """
     pad = kernel.shape[0] // 2
     if kernel.shape[0] == 1 and stride == 1 and kernel.shape[-1] % native.LANES:
-        return images @ kernel[0, 0]
+        return _few_outputs(images, kernel[0, 0])
     compiled = build.in_use() and images.dtype == jnp.float32
     if compiled and kernel.shape[-1] % native.LANES == 0:
         if kernel.shape[0] == 3 and stride == 1 and max(images.shape[1:3]) >= native.SMALLEST:
@@ -66,6 +66,15 @@ def merge(
     return _normalize(jnp.concatenate([skip, enlarge(deep)], axis=-1), scale, bias)
 
 
+def perturb(images: Images, key: PRNGKeyArray, deviation: float) -> Images:
+    """With normal noise added; no gradient. Compiled and plain noise differ in their numbers."""
+    if build.in_use() and images.dtype == jnp.float32:
+        words = jax.random.bits(key, (2,))
+        call = _call("perturb", images.shape)
+        return call(images, words, deviation=np.float32(deviation))[0]
+    return images + deviation * jax.random.normal(key, images.shape, images.dtype)
+
+
 def enlarge(images: Images) -> Images:
     """Bilinear, to twice the size: PyTorch's Upsample with align_corners=False."""
     for axis in (1, 2):
@@ -83,6 +92,26 @@ def _normalize(x: Array, scale: Array, bias: Array) -> Array:
     mean = jnp.mean(x, (1, 2), keepdims=True)
     variance = jnp.mean((x - mean) ** 2, (1, 2), keepdims=True)
     return (x - mean) * (scale * lax.rsqrt(variance + EPSILON)) + bias
+
+
+@jax.custom_vjp
+def _few_outputs(x: Array, matrix: Array) -> Array:
+    """A product whose gradient is not one that is long and thin, but many that run at once."""
+    return x @ matrix
+
+
+def _few_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ matrix, (x, matrix)
+
+
+def _few_backward(residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, matrix = residuals
+    rows = x.shape[0] * x.shape[1]
+    parts = (part.reshape(rows, x.shape[2], -1) for part in (x, dy))
+    return dy @ matrix.T, jnp.einsum("rpi,rpo->rio", *parts).sum(0)
+
+
+_few_outputs.defvjp(_few_forward, _few_backward)
 
 
 @jax.custom_vjp

@@ -60,7 +60,7 @@ def test_normalisation_equals_the_array_operations(shape, monkeypatch):
     parts = draw(*shape), draw(channels, seed=1), draw(channels, seed=2)
     ours, plain = both_ways(hourglass.norm_act, *parts, monkeypatch=monkeypatch)
     if shape[1:3] == (1, 1):  # one pixel is its own mean: only the bias is left
-        np.testing.assert_allclose(ours[0], plain[0], atol=1e-6)
+        np.testing.assert_allclose(ours[0], plain[0], atol=1e-5)
     else:
         assert_close(ours, plain)
 
