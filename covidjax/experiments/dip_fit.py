@@ -219,7 +219,8 @@ class Engine:
 
 def make_engine(model: Any, recipe: Recipe, measure: Callable[[Array], Array]) -> Engine:
     """Compiles on first use; the loop is the one that is fast on the devices at hand."""
-    optimizer = optax.adam(recipe.learning_rate)
+    # One vector of all weights: a hundred small arrays would take as many operations each.
+    optimizer = optax.flatten(optax.adam(recipe.learning_rate))
     parts: dict[str, Any] = {
         "model": model,
         "optimizer": optimizer,

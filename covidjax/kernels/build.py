@@ -32,6 +32,9 @@ TARGETS = (
     "merge_forward",
     "merge_backward",
     "perturb",
+    "few_forward",
+    "few_input_gradient",
+    "few_kernel_gradient",
 )
 FLAGS = ("-std=gnu++17", "-O3", "-fPIC", "-shared", "-pthread", "-w")
 COMPILERS = ("c++", "g++", "clang++")

@@ -32,9 +32,10 @@ def conv(images: Images, kernel: Float[Array, "side side inputs outputs"], strid
       stride: of both sides.
     """
     pad = kernel.shape[0] // 2
-    if kernel.shape[0] == 1 and stride == 1 and kernel.shape[-1] % native.LANES:
-        return _few_outputs(images, kernel[0, 0])
     compiled = build.in_use() and images.dtype == jnp.float32
+    if kernel.shape[0] == 1 and stride == 1 and kernel.shape[-1] % native.LANES:
+        few = kernel.shape[-1] < native.LANES and kernel.shape[-2] % native.LANES == 0
+        return (_few if compiled and few else jnp.matmul)(images, kernel[0, 0])
     if compiled and kernel.shape[-1] % native.LANES == 0:
         if kernel.shape[0] == 3 and stride == 1 and max(images.shape[1:3]) >= native.SMALLEST:
             return native.conv3x3(images, kernel, True)
@@ -95,23 +96,22 @@ def _normalize(x: Array, scale: Array, bias: Array) -> Array:
 
 
 @jax.custom_vjp
-def _few_outputs(x: Array, matrix: Array) -> Array:
-    """A product whose gradient is not one that is long and thin, but many that run at once."""
-    return x @ matrix
+def _few(x: Array, matrix: Array) -> Array:
+    """A product with fewer columns than a vector has numbers."""
+    return _call("few_forward", (*x.shape[:-1], matrix.shape[1]))(x, matrix)[0]
 
 
 def _few_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ matrix, (x, matrix)
+    return _few(x, matrix), (x, matrix)
 
 
 def _few_backward(residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, matrix = residuals
-    rows = x.shape[0] * x.shape[1]
-    parts = (part.reshape(rows, x.shape[2], -1) for part in (x, dy))
-    return dy @ matrix.T, jnp.einsum("rpi,rpo->rio", *parts).sum(0)
+    d_x = _call("few_input_gradient", x.shape)(dy, matrix)[0]
+    return d_x, _call("few_kernel_gradient", matrix.shape)(x, dy)[0]
 
 
-_few_outputs.defvjp(_few_forward, _few_backward)
+_few.defvjp(_few_forward, _few_backward)
 
 
 @jax.custom_vjp

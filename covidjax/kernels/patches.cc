@@ -218,11 +218,12 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
       });
       patches = laid_out;
     }
-    const int64_t parts = (depth + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
+    const int64_t most = depth <= GRADIENT_ROWS ? (depth + 1) / 2 : GRADIENT_ROWS;
+    const int64_t parts = (depth + most - 1) / most;
     const int64_t panels = (s.out + COLUMNS * LANES - 1) / (COLUMNS * LANES);
     parallel_for(pool, parts * panels, [&](int64_t task) {
-      const int64_t k = task / panels * GRADIENT_ROWS, o = task % panels * COLUMNS * LANES;
-      const int64_t rows = std::min(GRADIENT_ROWS, depth - k), width = panel(s.out, o);
+      const int64_t k = task / panels * most, o = task % panels * COLUMNS * LANES;
+      const int64_t rows = std::min(most, depth - k), width = panel(s.out, o);
       float* space = scratch(here * (rows + width));
       const Rows a = packed({patches + k, depth}, here, rows, space);
       const Rows b = packed({gradient.typed_data() + first * s.out + o, s.out}, here, width,

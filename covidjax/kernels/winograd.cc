@@ -111,7 +111,10 @@ inline void store_some(float* to, Vector value, int64_t count) {
   if (count >= LANES) return store(to, value);
   float values[LANES];
   store(values, value);
-  std::copy(values, values + count, to);
+  if (count == 4)  // what a skip adds
+    std::copy(values, values + 4, to);
+  else
+    std::copy(values, values + count, to);
 }
 
 // Where a row or column that may lie one beyond the edge is read; -1 where there is nothing.
@@ -127,7 +130,11 @@ inline void load_pixels(const float* images, const Shape& shape, int64_t channel
   const float* corner = images + ((image * shape.height + top) * shape.width + left) * channels + c;
   const bool inside = top >= 0 && left >= 0 && top + SIDE <= shape.height && left + SIDE <= shape.width;
   const int64_t count = channels - c;
-  if (inside && count >= LANES) {
+  // Whole vectors are read where the array has so many numbers; what they hold beyond the pixel's
+  // channels meets no weight.
+  const float* end = images + shape.batch * shape.height * shape.width * channels;
+  const float* last = corner + ((SIDE - 1) * shape.width + SIDE - 1) * channels;
+  if (inside && last + LANES <= end) {
     for (int i = 0; i < SIDE; ++i)
       for (int j = 0; j < SIDE; ++j) to[i * SIDE + j] = load(corner + (i * shape.width + j) * channels);
     return;

@@ -46,6 +46,9 @@ def assert_close(ours, plain, tolerance=1e-5):
         ((6, 8, 8, 16), 16, 3, 2),  # many images are not cut into bands
         ((1, 8, 8, 32), 32, 1, 1),
         ((1, 8, 8, 32), 4, 1, 1),  # a skip
+        ((2, 70, 33, 48), 7, 1, 1),
+        ((1, 9, 8, 16), 1, 1, 1),  # the last
+        ((1, 9, 8, 5), 3, 1, 1),
     ],
 )
 def test_reflecting_convolutions_equal_padded_ones(shape, outputs, side, stride, monkeypatch):
@@ -105,3 +108,23 @@ def test_kernels_outside_the_multiple_of_lanes_are_left_to_xla(monkeypatch):
     images, kernel = draw(1, 6, 6, 8), draw(3, 3, 8, native.LANES + 1)
     text = str(jax.make_jaxpr(hourglass.conv)(images, kernel))
     assert "covidjax" not in text and " conv_general_dilated" in text
+
+
+def test_perturbations_are_normal_of_their_place_and_key(monkeypatch):
+    monkeypatch.setattr(build, "in_use", lambda: True)
+    run = partial(hourglass.perturb, deviation=0.5)
+    zeros = jnp.zeros((1, 300, 301, 7))
+    noise = np.asarray(run(zeros, jax.random.key(0)), np.float64).ravel() / 0.5
+    n = len(noise)
+    assert abs(noise.mean()) < 4 / n**0.5 and abs(noise.std() - 1) < 4 / (2 * n) ** 0.5
+    assert abs((noise**3).mean()) < 4 * (15 / n) ** 0.5
+    assert abs((noise**4).mean() - 3) < 4 * (96 / n) ** 0.5
+    assert 4.4 < np.abs(noise).max() < 6.5
+    # Beyond 3 standard deviations: 0.27 % of a normal distribution.
+    assert abs((np.abs(noise) > 3).mean() - 0.0026998) < 4 * (0.0027 / n) ** 0.5
+    for shift in (1, 2, 7, 16, 301 * 7):
+        assert abs((noise[shift:] * noise[:-shift]).mean()) < 4 / n**0.5
+    other = np.asarray(run(zeros, jax.random.key(1))).ravel() / 0.5
+    assert abs((noise * other).mean()) < 4 / n**0.5
+    some = run(zeros[:, :10] + 1, jax.random.key(0))
+    np.testing.assert_allclose(some.ravel() - 1, noise[: some.size] * 0.5, atol=1e-6)
