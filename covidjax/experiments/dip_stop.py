@@ -14,7 +14,6 @@ Both are array operations on the output, a few passes over one image a step.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -51,8 +50,6 @@ def see(
         total = watch["sum"] + output - watch["outputs"][place]
         squares = watch["squares"].at[place].set(jnp.mean(output**2))
         outputs = watch["outputs"].at[place].set(output)
-        # The sum is taken anew each time the window is full again, so rounding does not add up.
-        total = jax.lax.cond(place == window - 1, lambda: outputs.sum(0), lambda: total)
         variance = jnp.mean(squares) - jnp.mean((total / window) ** 2)
         known = jnp.where(step + 1 >= window, variance, unknown)
         return {"outputs": outputs, "sum": total, "squares": squares}, known

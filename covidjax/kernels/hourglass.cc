@@ -315,6 +315,14 @@ Sizes sizes_of(Buffer deep, Buffer skip) {
   return {d[0], d[1], d[2], d[3], skip.dimensions()[3]};
 }
 
+// work(k) for vectors of channels from k on, rest(k) for single ones behind them.
+template <typename Work, typename Rest>
+inline void over_channels(int64_t count, const Work& work, const Rest& rest) {
+  int64_t k = 0;
+  for (; k + LANES <= count; k += LANES) work(k);
+  for (; k < count; ++k) rest(k);
+}
+
 // Row `row` of the enlarged image: `between` has room for a row of `deep`, `to` for the result.
 // Bilinear, with pixels' centres half a pixel from the edge (align_corners=False), edges repeated.
 void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
@@ -329,10 +337,17 @@ void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
     const float* __restrict left = between + std::max<int64_t>(0, j - 1) * s.deeper;
     const float* __restrict right = between + std::min(s.columns - 1, j + 1) * s.deeper;
     float *__restrict even = to + 2 * j * s.deeper, *__restrict odd = even + s.deeper;
-    for (int64_t k = 0; k < s.deeper; ++k) {
-      even[k] = 0.75f * here[k] + 0.25f * left[k];
-      odd[k] = 0.75f * here[k] + 0.25f * right[k];
-    }
+    over_channels(
+        s.deeper,
+        [&](int64_t k) {
+          const Vector middle = 0.75f * load(here + k);
+          store(even + k, middle + 0.25f * load(left + k));
+          store(odd + k, middle + 0.25f * load(right + k));
+        },
+        [&](int64_t k) {
+          even[k] = 0.75f * here[k] + 0.25f * left[k];
+          odd[k] = 0.75f * here[k] + 0.25f * right[k];
+        });
   }
 }
 
@@ -344,8 +359,13 @@ void narrowed_row(const float* __restrict from, const Sizes& s, float* __restric
     const float* __restrict before = j ? even - s.deeper : even;
     const float* __restrict after = j + 1 < s.columns ? odd + s.deeper : odd;
     float* __restrict sum = to + j * s.deeper;
-    for (int64_t k = 0; k < s.deeper; ++k)
-      sum[k] = 0.75f * (even[k] + odd[k]) + 0.25f * (before[k] + after[k]);
+    over_channels(
+        s.deeper,
+        [&](int64_t k) {
+          store(sum + k, 0.75f * (load(even + k) + load(odd + k)) +
+                             0.25f * (load(before + k) + load(after + k)));
+        },
+        [&](int64_t k) { sum[k] = 0.75f * (even[k] + odd[k]) + 0.25f * (before[k] + after[k]); });
   }
 }
 
@@ -380,11 +400,20 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
           two[k] += value * value;
         }
         const float* __restrict from = row + j * s.deeper;
-        for (int64_t k = 0; k < s.deeper; ++k) {
-          const float value = from[k] - pivot[s.beside + k];
-          one[s.beside + k] += value;
-          two[s.beside + k] += value * value;
-        }
+        float *first = one + s.beside, *second = two + s.beside;
+        const float* base = pivot + s.beside;
+        over_channels(
+            s.deeper,
+            [&](int64_t k) {
+              const Vector value = load(from + k) - load(base + k);
+              store(first + k, load(first + k) + value);
+              store(second + k, load(second + k) + value * value);
+            },
+            [&](int64_t k) {
+              const float value = from[k] - base[k];
+              first[k] += value;
+              second[k] += value * value;
+            });
       }
     }
     std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
@@ -414,10 +443,16 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
         for (int64_t k = 0; k < s.beside; ++k)
           to[k] = (side[j * s.beside + k] - middle[k]) * factor[k] + shift[k];
         const float* __restrict from = row + j * s.deeper;
-        for (int64_t k = 0; k < s.deeper; ++k) {
-          const int64_t m = s.beside + k;
-          to[m] = (from[k] - middle[m]) * factor[m] + shift[m];
-        }
+        over_channels(
+            s.deeper,
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              store(to + m, (load(from + k) - load(middle + m)) * load(factor + m) + load(shift + m));
+            },
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              to[m] = (from[k] - middle[m]) * factor[m] + shift[m];
+            });
       }
     }
   });
@@ -448,10 +483,19 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
           two[k] += pulled[k] * (side[j * s.beside + k] - middle[k]);
         }
         const float* __restrict from = row + j * s.deeper;
-        for (int64_t k = 0; k < s.deeper; ++k) {
-          one[s.beside + k] += pulled[s.beside + k];
-          two[s.beside + k] += pulled[s.beside + k] * (from[k] - middle[s.beside + k]);
-        }
+        over_channels(
+            s.deeper,
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              const Vector dz = load(pulled + m);
+              store(one + m, load(one + m) + dz);
+              store(two + m, load(two + m) + dz * (load(from + k) - load(middle + m)));
+            },
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              one[m] += pulled[m];
+              two[m] += pulled[m] * (from[k] - middle[m]);
+            });
       }
     }
     std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
@@ -488,10 +532,17 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
             beside[j * s.beside + k] =
                 a[k] * pulled[k] + b[k] * (side[j * s.beside + k] - middle[k]) + c[k];
         float* __restrict to = row + j * s.deeper;
-        for (int64_t k = 0; k < s.deeper; ++k) {
-          const int64_t m = s.beside + k;
-          to[k] = a[m] * pulled[m] + b[m] * (to[k] - middle[m]) + c[m];
-        }
+        over_channels(
+            s.deeper,
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              const Vector value = load(to + k) - load(middle + m);
+              store(to + k, load(a + m) * load(pulled + m) + load(b + m) * value + load(c + m));
+            },
+            [&](int64_t k) {
+              const int64_t m = s.beside + k;
+              to[k] = a[m] * pulled[m] + b[m] * (to[k] - middle[m]) + c[m];
+            });
       }
       narrowed_row(row, s, half);
       const int64_t near = i / 2;
@@ -533,9 +584,15 @@ inline Vector logarithm(Vector x) {
   return __builtin_convertvector(exponent, Vector) * 0.69314718f + t * series;
 }
 
+// Square roots of normal numbers above 0: Newton's iteration on 1 / sqrt(x), from the famous guess.
 inline Vector root(Vector x) {
-  for (int lane = 0; lane < LANES; ++lane) x[lane] = std::sqrt(x[lane]);
-  return x;
+  Bits bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  bits = 0x5f3759dfU - (bits >> 1);
+  Vector y;
+  __builtin_memcpy(&y, &bits, sizeof y);
+  for (int i = 0; i < 3; ++i) y *= 1.5f - 0.5f * x * y * y;
+  return x * y;
 }
 
 // Standard normal numbers of uniform bits: sqrt(2) erfinv (Giles 2010, "Approximating the erfinv

@@ -1,6 +1,7 @@
 """The engine: the recipe, the average, the stop, the way back, and the way out."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -151,13 +152,9 @@ def test_what_is_taken_back_holds_the_optimisers_moments(engine):
 
 def test_a_scan_of_steps_equals_a_loop_of_them(engine):
     """What accelerators run, on the CPU."""
-    import functools
-
-    import optax
-
     parts = {
         "model": MODEL,
-        "optimizer": optax.adam(0.01),
+        "optimizer": engine.optimizer,
         "recipe": RECIPE,
         "measure": lambda y: y,
     }
