@@ -38,8 +38,10 @@ def create(width: int, inputs: int = 32, skip: int = 4, scales: int = 5) -> nn.S
 
 
 class Fit:
-    """The reference's recipe on one image [1, 1, height, width]: perturbed input, Adam, MSE, and the
-    exponential average of the outputs."""
+    """The reference's recipe on one image [1, 1, height, width].
+
+    Perturbed input, Adam, MSE, and the exponential average of the outputs.
+    """
 
     def __init__(
         self,

@@ -6,12 +6,12 @@
     python launch.py --config=configs/dip.py:task=super --config.factor=4
 
 `task`: denoise (noise is added), inpaint (letters are taken out), super (made smaller, and larger
-again). `noise`, `level`: as in configs/dae.py. `net`: hourglass (the reference's, at `width` 32; its
-own is 128), unet, deep_decoder. Nothing is trained beforehand; a stopping rule that does not see the
-clean picture ends each fit.
+again). `noise`, `level`: as in configs/dae.py. `net`: hourglass (the reference's, at `width` 32;
+its own is 128), unet, deep_decoder. Nothing is trained beforehand; a stopping rule that does not
+see the clean picture ends each fit.
 
-A warm start: `--config.reptile.rounds=100` learns weights on other radiographs and keeps them in the
-workdir; `--config.init=run:WORKDIR` begins every fit with them.
+A warm start: `--config.reptile.rounds=100` learns weights on other radiographs and keeps them in
+the workdir; `--config.init=run:WORKDIR` begins every fit with them.
 
 Arguments behind the colon: task, noise, level, net, width, images, members, data, size, seed.
 """
@@ -67,7 +67,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.perturbation = 1 / 30  # standard deviation of the noise on the input, at each step
     config.average = 0.99  # share of the old average of the outputs, a step
     config.stop = ml_collections.ConfigDict()
-    config.stop.rule = "wmv"  # wmv, emv (variance of the outputs), none (all steps, the last average)
+    config.stop.rule = (
+        "wmv"  # wmv, emv (variance of the outputs), none (all steps, the last average)
+    )
     config.stop.window = 100  # outputs of wmv; before so many no rule judges
     config.stop.share = 0.1  # of the newest output, for emv
     config.stop.patience = 1000  # steps without a smaller variance

@@ -42,7 +42,9 @@ def write_curves(
         ):
             canvas.line(top, steps, values, style, label)
         best = int(np.argmax(decibels[0]))
-        top.plot(best + 1, decibels[0][best], "*", color="black", markersize=9, label="best (unseen)")
+        top.plot(
+            best + 1, decibels[0][best], "*", color="black", markersize=9, label="best (unseen)"
+        )
         if len(kept["ssim"]):
             canvas.line(middle, kept["ssim"][:, 0], kept["ssim"][:, 1], average, None)
         known = np.isfinite(kept["variance"])
@@ -60,7 +62,7 @@ def write_curves(
     labels = ("PSNR (dB)", "SSIM of the average", "Variance of outputs")
     for axes, label in zip(panels[:, 0], labels, strict=True):
         axes.set_ylabel(label)
-    canvas.save(figure, path, f"{title} (n={len(names)} of the images)", phantom)
+    canvas.save(figure, path, f"{title} (first {len(names)} images)", phantom)
 
 
 def write_pictures(
@@ -132,9 +134,7 @@ def write_spread(
     canvas.save(figure, path, "Spread between fits of other seeds", phantom)
 
 
-def write_animation(
-    path: Path, frames: NDArray[np.uint8], every: int, *, phantom: bool
-) -> None:
+def write_animation(path: Path, frames: NDArray[np.uint8], every: int, *, phantom: bool) -> None:
     """A GIF of the average over the steps, each frame marked with its step (and PHANTOM)."""
     marked = []
     for number, frame in enumerate(frames, 1):

@@ -75,7 +75,9 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     table = read_table(prepared.path)
     rows = choose(table, config.split, config.images, config.data_seed)
     chosen = table.iloc[rows]
-    jobs = list(dip_queue.make_jobs(rows, chosen["image"], chosen["group"], config.members))
+    jobs = list(
+        dip_queue.make_jobs(rows.tolist(), chosen["image"], chosen["group"], config.members)
+    )
     init = ""
     weights = None
     if config.init:
@@ -209,7 +211,9 @@ def make_work(
         return dip_fit.make_input(weights.input_key, sides, engine.recipe), weights.params
 
     def on_chunk(job: dip_queue.Job, done: int, figures: dict[str, float]) -> None:
-        shown = {name: figures[name] for name in ("loss", "variance")}
+        shown = {"loss": figures["loss"]}
+        if np.isfinite(figures["variance"]):  # else the rule has not seen enough yet
+            shown["variance"] = figures["variance"]
         if config.task != "inpaint":
             shown["psnr"] = float(-10 * np.log10(figures["error"]))
         log.write(done, config.split, shown, job.name)

@@ -292,7 +292,9 @@ def run(
     while done < recipe.steps:
         count = min(recipe.chunk, recipe.steps - done)
         # Other perturbations after each return, else it would diverge again.
-        fit, figures = engine.run_chunk(fit, inputs, target, jax.random.fold_in(key, returns), count)
+        fit, figures = engine.run_chunk(
+            fit, inputs, target, jax.random.fold_in(key, returns), count
+        )
         reached = float(np.mean(figures["loss"][-TAIL:]))
         if not np.isfinite(figures["loss"]).all() or reached > DIVERGED * level:
             returns, here = returns + 1, here + 1

@@ -1,4 +1,4 @@
-"""The queue of fits: picture after picture, several at once on several devices, each saved when done.
+"""The queue of fits: one after another or several at once, each saved when it is done.
 
 A fit's random numbers come from the seed, its row in the dataset and its member's number; each runs
 by itself, in the same compiled program, on one device. So what comes out does not depend on which
@@ -78,8 +78,10 @@ class Work:
     keep: Callable[[Job, Fitted, Any], None] = lambda *_: None
 
 
-def run_all(work: Work, jobs: Sequence[Job], at_once: int, on_done: Callable[[Job], None]) -> None:
-    """Does all jobs that are not done, `at_once` on each device; nothing of them stays in memory."""
+def run_all(
+    work: Work, jobs: Sequence[Job], at_once: int, on_done: Callable[[Job], object]
+) -> None:
+    """Does all jobs that are not done, `at_once` on each device, and keeps nothing of them."""
     left = [job for job in jobs if read(work.folder, job) is None]
     devices = jax.devices()
     lanes = len(devices) * max(1, at_once)
@@ -147,17 +149,16 @@ def write(
 ) -> None:
     """`NAME.npz` with picture and curves, the picture as PNG, then `NAME.json`: it is done."""
     clean = np.asarray(problem.target.clean)[..., 0]
+    arrays: dict[str, Any] = {
+        "picture": fitted.picture,
+        "given": problem.given,
+        "clean": clean,
+        "counted": problem.counted,
+        "ssim": np.array(shown, np.float64).reshape(-1, 2),
+        "mark": np.array("PHANTOM" if work.phantom else ""),
+    }
     with locking.temporary(work.folder / f"{job.name}.npz") as file:
-        np.savez_compressed(
-            file,
-            picture=fitted.picture,
-            given=problem.given,
-            clean=clean,
-            counted=problem.counted,
-            ssim=np.array(shown, np.float64).reshape(-1, 2),
-            mark=np.array("PHANTOM" if work.phantom else ""),
-            **fitted.curves,
-        )
+        np.savez_compressed(file, **arrays, **fitted.curves)
     with locking.temporary(work.folder / f"{job.name}.png") as file:
         file.write(cv2.imencode(".png", as_bytes(fitted.picture))[1].tobytes())
     if frames:

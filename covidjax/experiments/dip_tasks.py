@@ -86,7 +86,8 @@ def make_problem(
     if task == "super":
         small = measurement(task, clean.shape[0], factor)(picture[None])[0]
         shown = cv2.resize(np.asarray(small)[..., 0], clean.shape, interpolation=cv2.INTER_CUBIC)
-        return Problem(Target(small, jnp.ones_like(small), picture), shown, everywhere)
+        target = Target(small, jnp.ones_like(small), picture)
+        return Problem(target, np.asarray(shown, np.float32), everywhere)
     gone = letters(clean.shape, key) if mask == "letters" else white(clean)
     known = jnp.asarray(~gone, jnp.float32)[..., None]
     given = np.where(gone, np.float32(1), clean)

@@ -1,8 +1,8 @@
 """Weights to begin with: of another run's fit, or learnt over many radiographs (Reptile).
 
-Reptile (Nichol, Achiam and Schulman 2018, arXiv:1803.02999): fit some steps to one picture, move the
-weights a part of the way there, take the next picture. What is learnt belongs to one input, so the
-input's key is kept beside the weights and a fit that starts from them has the same input.
+Reptile (Nichol, Achiam and Schulman 2018, arXiv:1803.02999): fit some steps to one picture, move
+the weights a part of the way there, take the next picture. What is learnt belongs to one input, so
+the input's key is kept beside the weights and a fit that starts from them has the same input.
 """
 
 from collections.abc import Callable, Sequence
@@ -79,9 +79,10 @@ def load(init: str, shapes: Any, images: Sequence[str] = ()) -> Weights:
             "--config.save_weights or --config.reptile.rounds"
         ) from error
     expected = flax.traverse_util.flatten_dict(shapes, sep="/")
-    wrong = sorted({k: v.shape for k, v in expected.items()}.items() ^ {
-        k: v.shape for k, v in found.items()
-    }.items())
+    wrong = sorted(
+        {k: v.shape for k, v in expected.items()}.items()
+        ^ {k: v.shape for k, v in found.items()}.items()
+    )
     if wrong:
         raise WarmStartError(f"config.init={init} holds another network, see {wrong[0][0]}")
     if shared := sorted(set(images) & set(seen)):
@@ -120,9 +121,7 @@ def reptile(
     """
     first, order_key, run_key = jax.random.split(key, 3)
     params = engine.begin(first, inputs).params
-    move = jax.jit(
-        lambda old, new, part: jax.tree.map(lambda a, b: a + part * (b - a), old, new)
-    )
+    move = jax.jit(lambda old, new, part: jax.tree.map(lambda a, b: a + part * (b - a), old, new))
     for number in range(rounds):
         epoch = jax.random.fold_in(order_key, number // len(targets))
         order = jax.random.permutation(epoch, len(targets))

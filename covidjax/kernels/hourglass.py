@@ -23,7 +23,9 @@ Channels = Float[Array, " channels"]
 PerImage = Float[Array, "batch channels"]
 
 
-def conv(images: Images, kernel: Float[Array, "side side inputs outputs"], stride: int = 1) -> Images:
+def conv(
+    images: Images, kernel: Float[Array, "side side inputs outputs"], stride: int = 1
+) -> Images:
     """The convolution with (side - 1) / 2 pixels of reflection (PyTorch's "reflect") around it.
 
     Args:

@@ -61,9 +61,7 @@ def _forward(images: Array, kernel: Array, mirror: bool) -> tuple[Array, tuple[A
     return conv3x3(images, kernel, mirror), (images, kernel)
 
 
-def _backward(
-    mirror: bool, residuals: tuple[Array, Array], gradient: Array
-) -> tuple[Array, Array]:
+def _backward(mirror: bool, residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     images, kernel = residuals
     d_images = _convolve(gradient, kernel, mirror, turned=True)
     return d_images, _kernel_gradient(images, gradient, mirror)
@@ -133,14 +131,18 @@ def _patches_backward(
 
 def _patches_input_gradient(images: Array, kernel: Array, gradient: Array, window: Window) -> Array:
     turned = kernel.reshape(-1, kernel.shape[-1]).T
-    if window[:6] == (1, 1, 0, 0, 0, 0) and kernel.shape[:2] == (1, 1) and turned.shape[1] % LANES == 0:
+    if (
+        window[:6] == (1, 1, 0, 0, 0, 0)
+        and kernel.shape[:2] == (1, 1)
+        and turned.shape[1] % LANES == 0
+    ):
         return conv_patches(gradient, turned[None, None], window)
     if turned.shape[1] % LANES == 0:
         call = _call("patches_input_gradient", images.shape)
         return call(gradient, kernel, turned, window=_corner(window))[0]
 
     def plain(x: Array) -> Array:
-        pads = [window[2:4], window[4:6]]
+        pads = [(window[2], window[3]), (window[4], window[5])]
         if any(window[6:]):
             x, pads = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect"), [(0, 0), (0, 0)]
         return lax.conv_general_dilated(x, kernel, window[:2], pads, dimension_numbers=LAYOUT)

@@ -115,10 +115,66 @@ inline int64_t places_at_once(int64_t depth, int64_t places, int64_t threads) {
   return (std::min(fitting, share) + ROWS - 1) / ROWS * ROWS;
 }
 
+// Output columns [first, last) whose patches have all their columns inside the image: there a kernel's
+// row meets pixels that lie one after the other, and need not be laid out.
+struct Inside {
+  int64_t first, last;
+};
+
+inline Inside inside(const Shape& s) {
+  const int64_t first = (s.left + s.stride_columns - 1) / s.stride_columns;
+  const int64_t last = (s.width - s.columns + s.left) / s.stride_columns + 1;
+  return {std::min(first, s.out_width), std::clamp<int64_t>(last, first, s.out_width)};
+}
+
+// Whether enough places are inside, with vectors of channels, for `direct_row`.
+inline bool direct(const Shape& s) {
+  const Inside columns = inside(s);
+  return s.in >= 16 && s.columns > 1 && columns.last - columns.first >= ROWS && s.out % 256;
+}
+
+// One row of the result, place `first` being its beginning.
+void direct_row(const Shape& s, const float* images, const float* kernel, int64_t first, float* result) {
+  const Inside columns = inside(s);
+  const int64_t line = s.columns * s.in, count = columns.last - columns.first;
+  const Overlap o = overlap(s, first + columns.first);
+  for (int64_t k = 0; k < s.out; k += COLUMNS * LANES) {
+    float* to = result + (first + columns.first) * s.out + k;
+    bool begun = false;
+    for (int64_t i = 0; i < s.rows; ++i) {
+      int64_t row = o.row + i;
+      if (s.mirror) row = reflected(row, s.height);
+      if (row < 0 || row >= s.height) continue;
+      const float* from = images + ((o.image * s.height + row) * s.width + o.column) * s.in;
+      const auto run = begun ? panel_product<true> : panel_product<false>;
+      run(panel(s.out, k), count, line, from, s.stride_columns * s.in, 1, kernel + i * line * s.out + k,
+          s.out, to, s.out);
+      begun = true;
+    }
+    for (int64_t p = 0; p < count && !begun; ++p)  // all of it beyond the edge
+      std::fill_n(to + p * s.out, panel(s.out, k), 0.0f);
+  }
+  float* patch = scratch(s.depth());
+  for (int64_t column = 0; column < s.out_width; ++column) {
+    if (column == columns.first) column = columns.last;
+    if (column == s.out_width) break;
+    read_patch(images, s, first + column, patch);
+    for (int64_t k = 0; k < s.out; k += COLUMNS * LANES)
+      panel_product<false>(panel(s.out, k), 1, s.depth(), patch, s.depth(), 1, kernel + k, s.out,
+                           result + (first + column) * s.out + k, s.out);
+  }
+}
+
 ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
                    ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(images, *result, kernel, window);
   const int64_t depth = s.depth();
+  if (direct(s)) {
+    parallel_for(pool, s.batch * s.out_height, [&](int64_t row) {
+      direct_row(s, images.typed_data(), kernel.typed_data(), row * s.out_width, result->typed_data());
+    });
+    return ffi::Error::Success();
+  }
   const int64_t at_once = places_at_once(depth, s.places(), pool.num_threads());
   parallel_for(pool, (s.places() + at_once - 1) / at_once, [&](int64_t part) {
     const int64_t first = part * at_once, here = std::min(at_once, s.places() - first);
@@ -200,11 +256,49 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
 
 constexpr int64_t GRADIENT_ROWS = 48;  // of the kernel, a task
 
+// Of images whose rows are met as they lie. A task has some of a kernel row's numbers, and adds up
+// all places; those at the edges one by one.
+void direct_kernel_gradient(ffi::ThreadPool& pool, const Shape& s, const float* images,
+                            const float* gradient, float* result) {
+  const Inside columns = inside(s);
+  const int64_t line = s.columns * s.in, count = columns.last - columns.first;
+  const int64_t parts = (line + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
+  const int64_t panels = (s.out + COLUMNS * LANES - 1) / (COLUMNS * LANES);
+  std::fill_n(result, s.depth() * s.out, 0.0f);
+  parallel_for(pool, s.rows * parts * panels, [&](int64_t task) {
+    const int64_t i = task / (parts * panels), k = task / panels % parts * GRADIENT_ROWS;
+    const int64_t o = task % panels * COLUMNS * LANES;
+    const int64_t width = panel(s.out, o), rows = std::min(GRADIENT_ROWS, line - k);
+    float *c = result + (i * line + k) * s.out + o, *patch = scratch(s.depth());
+    for (int64_t first = 0; first < s.places(); first += s.out_width) {
+      const Overlap at = overlap(s, first + columns.first);
+      const float* b = gradient + first * s.out + o;
+      int64_t row = at.row + i;
+      if (s.mirror) row = reflected(row, s.height);
+      if (row < 0 || row >= s.height) continue;
+      const float* a = images + ((at.image * s.height + row) * s.width + at.column) * s.in + k;
+      panel_product<true>(width, rows, count, a, 1, s.stride_columns * s.in,
+                          b + columns.first * s.out, s.out, c, s.out);
+      for (int64_t column = 0; column < s.out_width; ++column) {
+        if (column == columns.first) column = columns.last;
+        if (column == s.out_width) break;
+        read_patch(images, s, first + column, patch);
+        panel_product<true>(width, rows, 1, patch + i * line + k, 1, 1, b + column * s.out, s.out, c,
+                            s.out);
+      }
+    }
+  });
+}
+
 // `space` holds the patches of as many places as it has rows.
 ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
                            ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
                            ffi::ResultBuffer<ffi::F32> space, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(images, gradient, *result, window);
+  if (direct(s)) {
+    direct_kernel_gradient(pool, s, images.typed_data(), gradient.typed_data(), result->typed_data());
+    return ffi::Error::Success();
+  }
   const int64_t depth = s.depth(), at_once = space->dimensions()[0];
   for (int64_t first = 0; first < s.places(); first += at_once) {
     const int64_t here = std::min(at_once, s.places() - first);

@@ -120,7 +120,10 @@ def test_reptile_moves_towards_the_fitted_weights(engine):
         ),
         *made.values(),
     )
-    assert any(np.abs(a - b).max() > 0 for a, b in zip(*map(jax.tree.leaves, (made[0.0], made[1.0])), strict=True))  # noqa: E501
+    assert any(
+        np.abs(a - b).max() > 0
+        for a, b in zip(*map(jax.tree.leaves, (made[0.0], made[1.0])), strict=True)
+    )  # noqa: E501
 
 
 @pytest.mark.parametrize(
