@@ -40,6 +40,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "steps": (1, None),
     "perturbation": (0, None),
     "stop.window": (2, None),
+    "stop.tolerance": (0, None),
     "stop.patience": (1, None),
     "chunk": (1, None),
     "at_once": (1, None),
@@ -160,6 +161,7 @@ def make_recipe(config: ml_collections.ConfigDict) -> dip_fit.Recipe:
         rule=config.stop.rule,
         window=config.stop.window,
         share=config.stop.share,
+        tolerance=config.stop.tolerance,
         patience=config.stop.patience,
         chunk=config.chunk,
     )

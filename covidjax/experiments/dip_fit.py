@@ -47,7 +47,8 @@ class Recipe:
       rule: of `dip_stop.RULES`.
       window: outputs for wmv; before so many no rule judges.
       share: of the newest output, for emv.
-      patience: steps without a smaller variance after which the fit ends.
+      tolerance: how much above the smallest variance, as a share, still counts as small.
+      patience: steps without a small variance after which the fit ends.
       chunk: steps between two looks of the host.
     """
 
@@ -60,6 +61,7 @@ class Recipe:
     rule: str = "wmv"
     window: int = 100
     share: float = 0.1
+    tolerance: float = 0.1
     patience: int = 1000
     chunk: int = 50
 
@@ -85,7 +87,9 @@ class Fit(NamedTuple):
       step: steps done.
       average: of outputs, with its bias to zero.
       watch: of the stopping rule.
-      best: the average (without bias) at the smallest variance; `best_step` steps were done then.
+      best: the average (without bias) when the variance was last small; `best_step` steps were
+        done then.
+      best_variance: the smallest so far.
     """
 
     step: Array
@@ -103,7 +107,7 @@ class Fitted:
     """What came out.
 
     Attributes:
-      picture: the average at the smallest variance, or with rule="none" the last one.
+      picture: the average when the variance was last small, or with rule="none" the last one.
       stop: the step that `picture` is of.
       steps: how many were done in all.
       ended: "rule", "steps" (the most were done) or "diverged".
@@ -180,7 +184,8 @@ def step(
     watch, variance = dip_stop.see(
         fit.watch, recipe.rule, recipe.window, recipe.share, fit.step, output - 0.5
     )
-    better = variance < fit.best_variance
+    small = variance <= (1 + recipe.tolerance) * jnp.minimum(variance, fit.best_variance)
+    better = small & jnp.isfinite(variance)
     after = Fit(
         step=fit.step + 1,
         params=optax.apply_updates(fit.params, updates),
@@ -189,7 +194,7 @@ def step(
         watch=watch,
         best=jnp.where(better, shown, fit.best),
         best_step=jnp.where(better, fit.step + 1, fit.best_step),
-        best_variance=jnp.where(better, variance, fit.best_variance),
+        best_variance=jnp.fmin(variance, fit.best_variance),
     )
     figures = {
         "loss": loss,

@@ -2,7 +2,11 @@
 
 Wang et al., "Early Stopping for Deep Image Prior" (TMLR 2023, arXiv:2112.06074): while the network
 takes up the image its outputs settle, and when it begins to take up the noise they move again. The
-smallest variance marks the place; the fit ends when none smaller has come for `patience` steps.
+smallest variance marks the place; the fit ends when none has come near it for `patience` steps.
+
+What is returned here is the average of the outputs, which is behind them by some 100 steps and
+still gains while the variance lies at its bottom. So the last step counts whose variance is within a
+tolerance of the smallest; the paper takes the smallest itself (tolerance 0).
 
 - WMV, over the last W outputs: 1 / W sum ||x_t - mean(x)||^2 (their equation 2), here a mean over
   pixels too.
