@@ -11,8 +11,15 @@ SIGMA = 25 / 255  # of the noise
 
 
 def dip_32(settings: Settings) -> Iterator[Result]:
-    """A step of Deep Image Prior at 256 px, width 32."""
+    """A step of Deep Image Prior at 256 px, width 32; and what the stopping rule takes of it."""
     yield from _measure(32, settings)
+    progress("dip_32_rule: with and without the stopping rule")
+    with (
+        Worker("benchmarks.dip:ours", {"width": 32}) as ruled,
+        Worker("benchmarks.dip:ours", {"width": 32, "rule": "none"}) as free,
+    ):
+        values = in_turns(ruled.turn, free.turn, settings.pairs, settings.say)
+    yield Result("dip_32_rule", "steps/s", *values, against="ours without it")
 
 
 def dip_128(settings: Settings) -> Iterator[Result]:

@@ -61,7 +61,7 @@ class Recipe:
     rule: str = "wmv"
     window: int = 100
     share: float = 0.1
-    tolerance: float = 0.1
+    tolerance: float = 0.2
     patience: int = 1000
     chunk: int = 50
 

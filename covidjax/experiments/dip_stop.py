@@ -5,8 +5,8 @@ takes up the image its outputs settle, and when it begins to take up the noise t
 smallest variance marks the place; the fit ends when none has come near it for `patience` steps.
 
 What is returned here is the average of the outputs, which is behind them by some 100 steps and
-still gains while the variance lies at its bottom. So the last step counts whose variance is within a
-tolerance of the smallest; the paper takes the smallest itself (tolerance 0).
+still gains while the variance lies at its bottom. So the last step counts whose variance is within
+a tolerance of the smallest; the paper takes the smallest itself (tolerance 0).
 
 - WMV, over the last W outputs: 1 / W sum ||x_t - mean(x)||^2 (their equation 2), here a mean over
   pixels too.

@@ -19,7 +19,7 @@ JOBS = list(dip_queue.make_jobs([0, 1, 2], ["a.png", "b.png", "c c.png"], ["a", 
 
 @pytest.fixture(scope="module")
 def engine() -> dip_fit.Engine:
-    return dip_fit.make_engine(SkipHourglass(width=4, skip=2, scales=2), RECIPE, lambda y: y)
+    return dip_fit.make_engine(SkipHourglass(width=4, skip=2, scales=1), RECIPE, lambda y: y)
 
 
 def make_work(engine, folder, calls=None) -> dip_queue.Work:
