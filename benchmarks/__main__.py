@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks import (
     build,
+    denoising,
     dip,
     epoch,
     first_step,
@@ -42,6 +43,9 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "cnn_train": networks.cnn_train,
     "resnet18_inference": networks.resnet18_inference,
     "cnn_inference": networks.cnn_inference,
+    "unet_train": denoising.unet_train,
+    "dncnn_train": denoising.dncnn_train,
+    "denoise_image": denoising.denoise_image,
     "dip_32": dip.dip_32,
     "dip_128": dip.dip_128,
     "input_full_size": inputs.input_full_size,
@@ -52,7 +56,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "memory": memory.memory,
     "scaling": scaling.scaling,
 }
-WITHOUT_TORCH = ("epoch", "build", "first_step", "scaling")
+WITHOUT_TORCH = ("denoise_image", "epoch", "build", "first_step", "scaling")
 INSTALL = 'pip install -e ".[bench]"'
 
 

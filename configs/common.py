@@ -172,11 +172,11 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     add_data(config, arg, equalize="none")
 
     config.patch = 0  # pixels a side of the random part that is seen; 0: the whole image
-    config.augment = "turns"  # mirrors and quarter turns; mirror: left-right; none
-    config.batch_size = 16  # global: over all devices
+    config.augment = "mirror"  # left-right; turns: all mirrors and quarter turns; none
+    config.batch_size = 8  # global: over all devices
     config.steps = 0  # batches; 0: `auto_steps` of the data
-    config.auto_steps = ml_collections.ConfigDict({"coronahack": 8000, "phantom": 300})
-    config.evaluations = 10  # on validation, over the run; each one saves
+    config.auto_steps = ml_collections.ConfigDict({"coronahack": 10000, "phantom": 300})
+    config.evaluations = 20  # on validation, over the run; each one saves
     config.patience = 0  # evaluations without a better PSNR before it stops; 0: never
     config.steps_per_dispatch = 0  # sent to the devices at once; 0: 1 on CPUs, 8 elsewhere
     config.log_every = 50  # steps between lines of training figures
@@ -193,8 +193,29 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.optimizer.warmup = 0.02
     config.optimizer.weight_decay = 0.0
 
+    add_evaluation(config)
+
     config.quiet = False  # no progress bars
     return config
+
+
+def add_evaluation(config: ml_collections.ConfigDict) -> None:
+    """Adds what is measured of denoised images, see covidjax/experiments/denoise_evaluate.py.
+
+    A finished run is evaluated again where these are given other values.
+    """
+    config.classifier = ""  # run:WORKDIR of a classifier: is the diagnosis kept?
+    config.evaluate = ml_collections.ConfigDict()
+    config.evaluate.noises = ""  # kinds of noise, as gaussian,low_dose; "": the trained one
+    config.evaluate.levels = ""  # as 15,25,50, of one kind; "": the usual ones of each
+    methods = "noisy,gaussian,median,tv,nl_means,wavelet,bm3d,bm3d_fast"
+    config.evaluate.methods = methods  # to compare with, tuned on validation; "": none
+    config.evaluate.images = 0  # TEST images, evenly taken; 0: `auto_images` of the data
+    config.evaluate.auto_images = ml_collections.ConfigDict({"coronahack": 624, "phantom": 24})
+    config.evaluate.tuning_images = 16  # of validation, that tune the methods
+    config.evaluate.timing_images = 12  # whose seconds are taken, one by one
+    config.evaluate.edges = 16  # synthetic ones, whose width is measured
+    config.evaluate.examples = 2  # images on the sheet of pictures
 
 
 def level_range(text: str, kind: str) -> tuple[float, float]:

@@ -13,17 +13,19 @@ for gaussian 5-55 (of 255).
 Arguments behind the colon: net, noise, level, data, size, seed.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import common
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     # width: 16 (115 thousand parameters), 32, 48
     "unet": {"width": 32, "blocks": (2, 1, 1), "residual": True, "noise_map": False},
     "dncnn": {"width": 64, "depth": 17, "residual": True},
     "bottleneck": {"widths": (32, 64, 64), "code": 32, "residual": False},
 }
-ARGS = {
+ARGS: dict[str, Any] = {
     "net": "unet",
     "noise": "gaussian",
     "level": "",

@@ -1,9 +1,11 @@
 """DICOM files to 8-bit gray, as a viewer shows them: rescaled, windowed, air black."""
 
+import contextlib
 import io
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,19 +50,30 @@ def read_dicom(data: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         than radiography, a lateral or oblique view by the file's own account, or a compression that
         no installed package decodes.
     """
-    if not data:
-        raise DicomError("the file is empty")
+    with _decoding():
+        dataset, stored = _parsed(data)
+        if other := _other_view(dataset):
+            raise DicomError(f"{other}; the networks know frontal ones")
+        return _displayed(dataset, stored)
+
+
+def read_stored(data: bytes) -> tuple[pydicom.Dataset, NDArray[np.integer]]:
+    """The header and the pixels as stored, [height, width], decompressed; of any view.
+
+    Raises:
+      DicomError: as `read_dicom`, but for the views.
+    """
+    with _decoding():
+        return _parsed(data)
+
+
+@contextlib.contextmanager
+def _decoding() -> Iterator[None]:
+    """What pydicom raises for broken files becomes a DicomError."""
     with warnings.catch_warnings():  # of values that are not quite as the standard wants them
         warnings.simplefilter("ignore")
         try:
-            dataset = pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
-            _check_kind(dataset)
-            if "TransferSyntaxUID" not in dataset.file_meta:  # a file without its first part
-                implicit = dataset.original_encoding[0]
-                syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-                dataset.file_meta.TransferSyntaxUID = syntax
-            stored = _stored_values(dataset)
-            return _displayed(dataset, stored)
+            yield
         except DicomError:
             raise
         except _DECODER_ERRORS as error:
@@ -68,8 +81,20 @@ def read_dicom(data: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
             raise DicomError(f"a DICOM file that is damaged or cut off: {reason}") from error
 
 
+def _parsed(data: bytes) -> tuple[pydicom.Dataset, NDArray[np.integer]]:
+    if not data:
+        raise DicomError("the file is empty")
+    dataset = pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
+    _check_kind(dataset)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without its first part
+        implicit = dataset.original_encoding[0]
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset, _stored_values(dataset)
+
+
 def _check_kind(dataset: Any) -> None:
-    """Raises DicomError for what the header says is no single frontal radiograph."""
+    """Raises DicomError for what the header says is no single radiograph."""
     modality = str(dataset.get("Modality", "") or "")
     if "PixelData" not in dataset:
         if not len(dataset):
@@ -81,8 +106,6 @@ def _check_kind(dataset: Any) -> None:
         raise DicomError(f"a DICOM file with {frames} frames; give one image a file")
     if modality and modality not in MODALITIES:
         raise DicomError(f"modality {modality}, not a radiograph")
-    if other := _other_view(dataset):
-        raise DicomError(f"{other}; the networks know frontal ones")
     kind = str(dataset.get("PhotometricInterpretation", "") or "none")
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError(f"a DICOM file in colour ({kind}): a screenshot or photograph")

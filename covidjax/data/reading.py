@@ -79,7 +79,7 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
             gray, notes = dicom.read_dicom(data)
             size = gray.shape
         else:
-            gray, size, notes = _read_picture(data, min_side)
+            gray, size, notes = read_picture(data, min_side)
     except (decoding.UnreadableImageError, dicom.DicomError) as error:
         raise ReadingError(str(error)) from error
     height, width = size
@@ -127,9 +127,15 @@ def colourfulness(rgb: NDArray[np.uint8]) -> float:
     return float((np.abs(differences - curve).max(axis=1) > TINT).mean())
 
 
-def _read_picture(
+def read_picture(
     data: bytes, min_side: int | None
 ) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[str, ...]]:
+    """uint8 [height, width], the size of full decoding, and notes, of what is no DICOM.
+
+    Raises:
+      ReadingError: several frames, or colour.
+      decoding.UnreadableImageError: no image that can be decoded in full.
+    """
     gray, size, mode = decoding.decode_with_facts(data, min_side)
     # Decoded in full above, so nothing below meets a broken file.
     with Image.open(io.BytesIO(data)) as image:
@@ -150,14 +156,20 @@ def _read_picture(
     return gray, size, (f"tinted by {tint:.0f} of 255 levels",) if tint > 4 else ()
 
 
-def _from_wide(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
-    """Gray levels of a 16-bit image, and a note where fewer bits are in use."""
+def wide_levels(image: Image.Image) -> tuple[NDArray[np.int64], int]:
+    """Gray levels of a 16-bit image, 0 black, and of how many bits they are."""
     wide = np.asarray(next(iter(ImageSequence.Iterator(image)))).astype(np.int64).clip(0, 65535)
     bits = next(bits for bits in (8, 10, 12, 14, 16) if wide.max() < 2**bits)
-    top = 2**bits - 1
-    gray = ((wide * 255 + top // 2) // top).astype(np.uint8)
     tag, value = _TIFF_WHITE_IS_ZERO
     # Pillow inverts 8-bit TIFFs that ask for it, and not those of 16.
     if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(tag) == value:
-        gray = 255 - gray
+        wide = 2**bits - 1 - wide
+    return wide, bits
+
+
+def _from_wide(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
+    """Gray levels in 8 bits of a 16-bit image, and a note where fewer bits are in use."""
+    wide, bits = wide_levels(image)
+    top = 2**bits - 1
+    gray = ((wide * 255 + top // 2) // top).astype(np.uint8)
     return gray, f"{bits} of 16 bits in use" if bits < 16 else ""

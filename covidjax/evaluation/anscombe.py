@@ -25,10 +25,10 @@ def inverse(values: NDArray[np.floating], sigma: float) -> Array:
 
     D^2 / 4 + sqrt(3/2) / (4 D) - 11 / (8 D^2) + 5 sqrt(3/2) / (8 D^3) - 1/8 - sigma^2, Makitalo and
     Foi 2013, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian
-    noise" (doi:10.1109/TIP.2012.2202675). Below the transform of 0 counts, which no mean reaches,
-    it is 0.
+    noise" (doi:10.1109/TIP.2012.2202675). Below 2 sqrt(3/8), the transform of no counts and no
+    Gaussian noise, the formula means nothing and the counts are 0.
     """
-    d = np.maximum(np.asarray(values, np.float64), 2 * np.sqrt(3 / 8 + sigma**2))
+    d = np.maximum(np.asarray(values, np.float64), 2 * np.sqrt(3 / 8))
     root = np.sqrt(3 / 2)
     found = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8 - sigma**2
     return np.maximum(found, 0)

@@ -128,12 +128,14 @@ def _width(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     low, high = raw[:quarter].mean(), raw[-quarter:].mean()
     if high - low < 1e-6:
         return float("nan")
-    profile = isotonic_regression(raw, sample_weight=counts[full])
-    share = (np.asarray(profile) - low) / (high - low)
+    profile: NDArray[np.float64] = np.asarray(
+        isotonic_regression(raw, sample_weight=counts[full]), np.float64
+    )
+    share = (profile - low) / (high - low)
     return _crossing(places, share, 0.9) - _crossing(places, share, 0.1)
 
 
-def _crossing(places: NDArray[np.float64], share: NDArray[np.float64], level: float) -> float:
+def _crossing(places: NDArray[np.floating], share: NDArray[np.floating], level: float) -> float:
     """Where the rising profile reaches the level, linear between its points."""
     after = int(np.searchsorted(share, level))
     if after == 0 or after == len(share):

@@ -112,8 +112,7 @@ def qualities(clean: Images, other: Images, chunk: int = 32) -> dict[str, Values
     starts = range(0, len(clean), chunk)
     return {
         name: np.concatenate(
-            [measure(clean[i : i + chunk], other[i : i + chunk]) for i in starts]
-            or [np.zeros(0)]
+            [measure(clean[i : i + chunk], other[i : i + chunk]) for i in starts] or [np.zeros(0)]
         )
         for name, measure in QUALITY.items()
     }
@@ -129,7 +128,7 @@ def _checked(clean: Images, other: Images) -> tuple[Values, Values]:
 
 
 def _similarity_maps(a: Values, b: Values) -> tuple[Values, Values]:
-    """Luminance, and contrast times structure, where the window lies inside: [n, h - 10, w - 10]."""
+    """Luminance, and contrast times structure, where the window lies inside the image."""
     if min(a.shape[1:]) < WINDOW:
         raise EvaluationError(
             f"SSIM needs images of {WINDOW} pixels a side at least, not {a.shape[2]} x {a.shape[1]}"

@@ -40,12 +40,13 @@ def means_with_intervals(
     }
     if n == 0 or codes.max() == 0:
         return found
-    drawn: Floats = np.concatenate(
-        [
-            weights @ table / weights.sum(axis=1, keepdims=True)
-            for weights in resampled_weights(np.zeros(n, np.int64), codes, samples, seed)
-        ]
-    )
+    with np.errstate(invalid="ignore"):  # an infinite PSNR that is not drawn: 0 times inf
+        drawn: Floats = np.concatenate(
+            [
+                weights @ table / weights.sum(axis=1, keepdims=True)
+                for weights in resampled_weights(np.zeros(n, np.int64), codes, samples, seed)
+            ]
+        )
     for name, value, draws in zip(columns, values, drawn.T, strict=True):
         if np.isfinite(value):
             found[name]["ci95"] = percentiles(draws)

@@ -10,7 +10,13 @@ import ml_collections
 
 from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import read_table, task_labels
-from covidjax.experiments import denoise_check, denoise_report, workdir
+from covidjax.experiments import (
+    denoise_cases,
+    denoise_check,
+    denoise_diagnosis,
+    denoise_report,
+    workdir,
+)
 from covidjax.experiments.denoise_train import Data, Network, build, train
 from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, steps
@@ -27,25 +33,38 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     denoise_check.check(config)
+    denoise_cases.check(config)
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
     config, data = load(config)
     phantom = data.prepared.kind == "phantom"
     if phantom:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
+    classifier = load_classifier(config, data) if config.classifier else None
     network = make_network(config, data, mesh)
     split = manifest.digest([data.fold], data.table)
     with workdir.claim(folder, config, data.prepared, split) as finished:
         if finished:
-            print(f"{folder} is finished: see {folder / 'results.json'}")
-            return denoise_report.read_results(folder)
+            found = denoise_report.read_results(folder)
+            if found.get("evaluated") == denoise_report.evaluation_of(config):
+                print(f"{folder} is finished: see {folder / 'results.json'}")
+                return found
+            print("Trained already; evaluated again, as config.evaluate asks for", flush=True)
         print(f"Results go to {folder}", flush=True)
         manifest.write(folder / "split.csv", [data.fold], data.table, phantom=phantom)
         counts = [f"{len(getattr(data.fold, part)):,} {part}" for part in splits.PARTS]
         print(f"Images: {', '.join(counts)}", flush=True)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
             variables, progress = train(config, data, network, folder, log)
-        return denoise_report.write(config, data, network, variables, progress, folder, start)
+        return denoise_report.write(
+            config, data, network, variables, progress, folder, start, classifier
+        )
+
+
+def load_classifier(config: ml_collections.ConfigDict, data: Data) -> denoise_diagnosis.Classifier:
+    """The classifier of the config, seen before the training whether it fits."""
+    rows = denoise_cases.tested_rows(config, data.prepared.kind, data.fold.test)
+    return denoise_diagnosis.load(config.classifier, config.data, data.prepared, data.table, rows)
 
 
 def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, Data]:

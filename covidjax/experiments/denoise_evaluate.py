@@ -5,12 +5,11 @@ noise on validation images by PSNR; TEST chooses nothing. All pictures are clipp
 they are measured, the noisy input too.
 """
 
-import csv
-import io
+import itertools
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,122 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data.locking import temporary
-from covidjax.data.noise import NOISES, Noise, add_noise
-from covidjax.evaluation import classical, denoise_plots, edge_sharpness, image_quality
+from covidjax.data.noise import add_noise
+from covidjax.evaluation import classical, edge_sharpness, image_quality
 from covidjax.evaluation.classical import Denoise, Images, Tuned
-from covidjax.evaluation.noise_spectrum import Spectrum, radial_spectrum
+from covidjax.evaluation.noise_spectrum import radial_spectrum
 from covidjax.evaluation.paired_means import means_with_intervals
-from covidjax.experiments import denoise_diagnosis
-from covidjax.experiments.fields import nearest
+from covidjax.experiments import denoise_diagnosis, denoise_outputs
+from covidjax.experiments.denoise_cases import (
+    CLEAN,
+    Case,
+    Films,
+    Measured,
+    Values,
+    evenly,
+    middle_levels,
+    references,
+    split,
+)
 
-CHUNK = 16  # images a call of a network, always as many, so that it is compiled once
-REFERENCE = "bm3d"  # what the networks are compared with
+CHUNK = 16  # images a call
 EDGE_SIDE = 64  # pixels of the synthetic edges
-CLEAN = "clean"  # the name under which clean images stand beside the methods
-
-Values = NDArray[np.float64]
-
-
-class Case(NamedTuple):
-    """One kind of noise at one level."""
-
-    noise: Noise
-    level: float
-
-    @property
-    def name(self) -> str:
-        """As the keys of `results.json` have it: gaussian/25."""
-        return f"{self.noise.kind}/{self.level:g}"
-
-
-class Tested(NamedTuple):
-    """The TEST images, one entry each: name, group (patient or examination), clean pixels."""
-
-    names: Sequence[str]
-    groups: Sequence[str]
-    images: Images
-
-
-class Measured(NamedTuple):
-    """One case: what each method (a column each) did to the images.
-
-    Attributes:
-      quality: {method: {figure: [n]}}.
-      spectra: {method: of its residual}.
-      edges: {method: {"value", "ci95", "n"} in pixels}.
-      tuned: {method: what validation chose}.
-      scores: {method: probabilities [n]} of the classifier; empty without one.
-      examples: {method or "clean": images} for the picture.
-    """
-
-    case: Case
-    quality: dict[str, dict[str, Values]]
-    spectra: dict[str, Spectrum]
-    edges: dict[str, dict[str, Any]]
-    tuned: dict[str, Tuned]
-    scores: dict[str, Values]
-    examples: dict[str, Images]
-
-
-def check(config: ml_collections.ConfigDict) -> None:
-    """Raises ValueError for what can be seen of `config.evaluate` without data, in one line."""
-    settings = config.evaluate
-    for name in _split(settings.methods):
-        if name not in classical.METHODS:
-            hint = nearest(name, list(classical.METHODS))
-            raise ValueError(f"config.evaluate.methods: {name!r} is unknown{hint}")
-    for kind in _split(settings.noises):
-        if kind not in NOISES:
-            raise ValueError(
-                f"config.evaluate.noises: {kind!r} is unknown{nearest(kind, list(NOISES))}"
-            )
-    levels_of(settings.levels)
-    if settings.levels and len(_split(settings.noises)) > 1:
-        raise ValueError(
-            "config.evaluate.levels are of one kind of noise, and config.evaluate.noises names "
-            "several: leave levels empty for the usual ones of each"
-        )
-    limits = {"images": 0, "tuning_images": 1, "timing_images": 1, "edges": 2, "examples": 1}
-    for name, least in limits.items():
-        if settings[name] < least:
-            raise ValueError(f"config.evaluate.{name} must be at least {least}")
-
-
-def levels_of(text: str) -> tuple[float, ...]:
-    """The numbers of "15,25,50"; none for "".
-
-    Raises:
-      ValueError: something that is no number above 0.
-    """
-    try:
-        levels = tuple(float(part) for part in _split(text))
-    except ValueError:
-        levels = (-1.0,)
-    if any(not 0 < level < np.inf for level in levels):
-        raise ValueError(f"config.evaluate.levels={text!r}: write numbers above 0, as in 15,25,50")
-    return levels
-
-
-def cases_of(config: ml_collections.ConfigDict, noise: Noise) -> list[Case]:
-    """What to evaluate at: `config.evaluate` where it says so, else the trained noise's levels.
-
-    Args:
-      config: with `evaluate`.
-      noise: the one that is trained with; other kinds take its other parameters.
-    """
-    settings = config.evaluate
-    cases = []
-    for kind in _split(settings.noises) or [noise.kind]:
-        for level in levels_of(settings.levels) or NOISES[kind].tested:
-            cases.append(Case(noise._replace_kind(kind), level))
-    return cases
 
 
 def evaluate(
     config: ml_collections.ConfigDict,
     tuning: Images,
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     cases: Sequence[Case],
     folder: Path,
@@ -158,15 +67,15 @@ def evaluate(
     Returns:
       What `results.json` holds beside the experiment's own facts: `splits.test` with
       `METHOD/NOISE/LEVEL/FIGURE` and, for each network, `NET_minus_bm3d/NOISE/LEVEL/FIGURE` and
-      `.../share_better`; `denoising` (parameters tuned, seconds an image, edge widths, spectra);
-      and `diagnosis` where there is a classifier.
+      `.../share_better` (by PSNR), and the same of bm3d_fast; `denoising` (parameters tuned,
+      seconds an image, edge widths, spectra); and `diagnosis` where there is a classifier.
     """
     settings = config.evaluate
-    names, left_out = classical.available(_split(settings.methods))
+    names, left_out = classical.available(split(settings.methods))
     if left_out:
         print(left_out, flush=True)
-    tuning = tuning[_evenly(len(tuning), settings.tuning_images)]
-    shown = _evenly(len(tested.images), settings.examples)
+    tuning = tuning[evenly(len(tuning), settings.tuning_images)]
+    shown = evenly(len(tested.images), settings.examples)
     edges = edge_sharpness.slanted_edges(
         settings.edges, min(EDGE_SIDE, *tested.images.shape[1:]), config.seed
     )
@@ -182,9 +91,7 @@ def evaluate(
                 name: classical.tune(name, tuning, made, case.noise, case.level, bar.update)
                 for name in names
             }
-            denoisers = {name: tuned[name].denoise for name in names} | {
-                name: batched(network) for name, network in networks.items()
-            }
+            denoisers = {name: tuned[name].denoise for name in names} | dict(networks)
             measured.append(
                 _measure(case, tested, denoisers, tuned, edges, shown, config.seed, classifier, bar)
             )
@@ -197,7 +104,7 @@ def evaluate(
             "left_out": left_out,
             "tuned": {m.case.name: _tuned(m, len(tuning)) for m in measured},
             "seconds_an_image": seconds,
-            "times_faster_than_bm3d": _speedups(seconds, list(networks)),
+            "times_faster": _speedups(seconds, list(networks)),
             "edge_width_pixels": {m.case.name: m.edges for m in measured},
             "edge_width_clean": edge_sharpness.BLUR * edge_sharpness.GAUSSIAN_WIDTH,
             "spectra": {
@@ -209,30 +116,16 @@ def evaluate(
     }
     if classifier is not None:
         results["diagnosis"] = _diagnosis(config, classifier, tested, networks, measured)
-    _write_csv(folder / "denoised_test.csv", measured, tested, phantom)
-    _plot(folder / "figures", measured, tested, list(networks), figures, phantom)
+    denoise_outputs.write_csv(folder / "denoised_test.csv", measured, tested, phantom)
+    denoise_outputs.plot(folder / "figures", measured, tested, list(networks), figures, phantom)
+    if classifier is not None:
+        denoise_outputs.plot_diagnosis(folder / "figures", measured, results["diagnosis"], phantom)
     return results
-
-
-def batched(denoise: Denoise) -> Denoise:
-    """`denoise` in calls of CHUNK images each, the last one padded; the result is clipped."""
-
-    def run(images: Images) -> Images:
-        # One image alone stays one: that is how it is timed.
-        size = CHUNK if len(images) > 1 else 1
-        parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            padded = np.pad(part, ((0, size - len(part)), (0, 0), (0, 0)), mode="edge")
-            parts.append(np.asarray(denoise(padded))[: len(part)])
-        return np.clip(np.concatenate(parts), 0, 1).astype(np.float32)
-
-    return run
 
 
 def _measure(
     case: Case,
-    tested: Tested,
+    tested: Films,
     denoisers: Mapping[str, Denoise],
     tuned: dict[str, Tuned],
     edges: edge_sharpness.Edges,
@@ -246,21 +139,28 @@ def _measure(
     noisy_edges = _noisy(case, edges.images, seed, "edges")
     found = Measured(case, {}, {}, {}, tuned, {}, {CLEAN: clean[shown]})
     for name, denoise in denoisers.items():
-        parts = []
-        for start in range(0, len(noisy), CHUNK):
-            part = noisy[start : start + CHUNK]
-            padded = np.pad(part, ((0, CHUNK - len(part)), (0, 0), (0, 0)), mode="edge")
-            whole = padded if name not in tuned else part
-            parts.append(denoise(whole)[: len(part)])
-            bar.update(len(part))
-        output = np.concatenate(parts)
+        output = _denoised(denoise, noisy, bar.update)
         found.quality[name] = image_quality.qualities(clean, output)
         found.spectra[name] = radial_spectrum(output - clean)
-        found.edges[name] = edge_sharpness.measure(denoise, noisy_edges, edges, seed=seed)
+        found.edges[name] = edge_sharpness.edge_width_with_interval(
+            _denoised(denoise, noisy_edges), edges.distances, seed=seed
+        )
         found.examples[name] = output[shown]
         if classifier is not None:
             found.scores[name] = classifier.predict(output)
     return found
+
+
+def _denoised(
+    denoise: Denoise, images: Images, on_images: Callable[[int], object] = lambda _: None
+) -> Images:
+    """All images, CHUNK at a time, clipped to [0, 1]."""
+    parts = []
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        parts.append(np.clip(denoise(part), 0, 1))
+        on_images(len(part))
+    return np.concatenate(parts)
 
 
 def _noisy(case: Case, images: Images, seed: int, purpose: str) -> Images:
@@ -286,7 +186,7 @@ _add = jax.jit(
 def _figures(
     config: ml_collections.ConfigDict,
     measured: Sequence[Measured],
-    tested: Tested,
+    tested: Films,
     networks: Sequence[str],
 ) -> dict[str, Any]:
     """{METHOD/NOISE/LEVEL/FIGURE: {"value", "ci95", "n"}}, all from the same resamples."""
@@ -295,13 +195,11 @@ def _figures(
         for method, quality in one.quality.items():
             for figure, values in quality.items():
                 columns[f"{method}/{one.case.name}/{figure}"] = values
-        for name in networks:
-            if REFERENCE not in one.quality:
-                continue
-            prefix = f"{name}_minus_{REFERENCE}/{one.case.name}"
+        for name, reference in itertools.product(networks, references(one.quality)):
+            prefix = f"{name}_minus_{reference}/{one.case.name}"
             for figure, values in one.quality[name].items():
-                columns[f"{prefix}/{figure}"] = values - one.quality[REFERENCE][figure]
-            better = one.quality[name]["psnr"] > one.quality[REFERENCE]["psnr"]
+                columns[f"{prefix}/{figure}"] = values - one.quality[reference][figure]
+            better = one.quality[name]["psnr"] > one.quality[reference]["psnr"]
             columns[f"{prefix}/share_better"] = better.astype(np.float64)
     return means_with_intervals(
         columns, tested.groups, samples=config.bootstrap_samples, seed=config.seed
@@ -310,17 +208,16 @@ def _figures(
 
 def _seconds(
     measured: Sequence[Measured],
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     count: int,
     seed: int,
 ) -> dict[str, dict[str, float]]:
     """{kind of noise: {method: seconds an image}}, at the middle level of each kind."""
     found = {}
-    for one in _middle_levels(measured):
+    for one in middle_levels(measured):
         noisy = _noisy(one.case, tested.images[:count], seed, "test")
-        denoisers = {name: tuned.denoise for name, tuned in one.tuned.items()}
-        denoisers |= {name: batched(network) for name, network in networks.items()}
+        denoisers = {name: tuned.denoise for name, tuned in one.tuned.items()} | dict(networks)
         found[one.case.noise.kind] = classical.seconds_an_image(denoisers, noisy)
     return found
 
@@ -328,10 +225,14 @@ def _seconds(
 def _speedups(
     seconds: Mapping[str, Mapping[str, float]], networks: Sequence[str]
 ) -> dict[str, dict[str, float]]:
+    """{kind of noise: {NETWORK/REFERENCE: how many times less time the network takes}}."""
     return {
-        kind: {name: taken[REFERENCE] / taken[name] for name in networks}
+        kind: {
+            f"{name}/{reference}": taken[reference] / taken[name]
+            for name in networks
+            for reference in references(taken)
+        }
         for kind, taken in seconds.items()
-        if REFERENCE in taken
     }
 
 
@@ -348,7 +249,7 @@ def _tuned(measured: Measured, images: int) -> dict[str, Any]:
 def _diagnosis(
     config: ml_collections.ConfigDict,
     classifier: denoise_diagnosis.Classifier,
-    tested: Tested,
+    tested: Films,
     networks: Mapping[str, Denoise],
     measured: Sequence[Measured],
 ) -> dict[str, Any]:
@@ -358,101 +259,9 @@ def _diagnosis(
         classifier.predict(tested.images),
         {one.case.name: one.scores for one in measured},
         {
-            name: classifier.predict(batched(network)(tested.images))
+            name: classifier.predict(_denoised(network, tested.images))
             for name, network in networks.items()
         },
         samples=config.bootstrap_samples,
         seed=config.seed,
     )
-
-
-def _write_csv(path: Path, measured: Sequence[Measured], tested: Tested, phantom: bool) -> None:
-    """One row an image, case and method."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = list(image_quality.QUALITY)
-    head = ["image", "group", "noise", "level", "method", *figures]
-    writer.writerow([*head, "data"] if phantom else head)
-    for one in measured:
-        for method, quality in one.quality.items():
-            for row, (name, group) in enumerate(zip(tested.names, tested.groups, strict=True)):
-                values = [f"{quality[figure][row]:.6g}" for figure in figures]
-                facts = [name, group, one.case.noise.kind, f"{one.case.level:g}", method]
-                writer.writerow([*facts, *values, *(["PHANTOM"] if phantom else [])])
-    with temporary(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def _plot(
-    folder: Path,
-    measured: Sequence[Measured],
-    tested: Tested,
-    networks: Sequence[str],
-    figures: Mapping[str, Any],
-    phantom: bool,
-) -> None:
-    n = len(tested.images)
-    for one in _middle_levels(measured):
-        kind = one.case.noise.kind
-        same = [other for other in measured if other.case.noise.kind == kind]
-        unit = f"{kind.replace('_', ' ')} noise, {NOISES[kind].unit}"
-        psnr = {name: [q["psnr"].mean() for q in _quality(one, name)] for name in one.quality}
-        labels = {name: f"{name} {values[0]:.2f} dB" for name, values in psnr.items()}
-        at = f"{unit} {one.case.level:g}"
-        denoise_plots.write_grid(
-            folder / f"denoised_{kind}.png",
-            one.examples,
-            labels,
-            title=f"{at} (labels: mean over {n} TEST images)",
-            phantom=phantom,
-        )
-        denoise_plots.write_levels(
-            folder / f"psnr_{kind}.png",
-            {
-                name: [figures[f"{name}/{other.case.name}/psnr"] for other in same]
-                for name in one.quality
-            },
-            [other.case.level for other in same],
-            unit=unit,
-            title=f"PSNR on {n} TEST images",
-            phantom=phantom,
-        )
-        denoise_plots.write_spectra(
-            folder / f"spectra_{kind}.png",
-            one.spectra,
-            title=f"What is left, {at}, {n} TEST images",
-            phantom=phantom,
-        )
-        if REFERENCE in one.quality and networks:
-            denoise_plots.write_gains(
-                folder / f"gains_{kind}.png",
-                {
-                    f"{name}, {other.case.level:g}": other.quality[name]["psnr"]
-                    - other.quality[REFERENCE]["psnr"]
-                    for name in networks
-                    for other in same
-                },
-                reference=REFERENCE,
-                title=f"Gain over {REFERENCE} on {n} TEST images, {unit}",
-                phantom=phantom,
-            )
-
-
-def _quality(measured: Measured, name: str) -> Iterator[dict[str, Values]]:
-    yield measured.quality[name]
-
-
-def _middle_levels(measured: Sequence[Measured]) -> list[Measured]:
-    """Of each kind of noise the case in the middle of its levels."""
-    kinds = list(dict.fromkeys(one.case.noise.kind for one in measured))
-    same = [[one for one in measured if one.case.noise.kind == kind] for kind in kinds]
-    return [cases[(len(cases) - 1) // 2] for cases in same]
-
-
-def _evenly(count: int, wanted: int) -> NDArray[np.int64]:
-    """`wanted` rows of `count`, evenly spaced; all where there are not as many."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -5,20 +5,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
+from numpy.typing import NDArray
 
 from covidjax.data.noise import NOISES
 from covidjax.evaluation import results
-from covidjax.experiments import denoise_check
-from covidjax.experiments.denoise_train import (
-    Cases,
-    Data,
-    Network,
-    scores,
-    validate,
-    validation_cases,
+from covidjax.experiments import (
+    denoise_cases,
+    denoise_diagnosis,
+    denoise_evaluate,
+    denoise_outputs,
+    denoiser,
 )
+from covidjax.experiments.denoise_train import Data, Network, validate, validation_cases
 from covidjax.training import checkpoint
 from covidjax.training.state import parameter_count
 
@@ -33,28 +34,30 @@ def write(
     progress: checkpoint.Progress,
     folder: Path,
     start: float,
+    classifier: denoise_diagnosis.Classifier | None = None,
 ) -> dict[str, Any]:
-    """Evaluates on TEST, writes `results.json`, and returns its contents.
+    """Evaluates on TEST, writes `results.json` and the figures, and returns its contents.
 
     Args:
       start: `time.time()` of the run's.
+      classifier: of `config.classifier`.
     """
     phantom = data.prepared.kind == "phantom"
     name = config.model.name
     seen = validation_cases(config, data)
     figures = validate(config, network, variables, seen)
-    rows = data.fold.test
-    tested = {}
-    for level in denoise_check.validation_levels(config):
-        cases = Cases(
-            data.images[rows], np.full(len(rows), level, np.float32), np.arange(len(rows))
-        )
-        found = scores(config, network, variables, cases)
-        tested[f"{name}/{config.noise.kind}/{level:g}/psnr"] = {
-            "value": float(found.mean()),
-            "ci95": None,
-            "n": len(rows),
-        }
+    # On one device: replicated, each would denoise every image.
+    alone = jax.device_put(jax.device_get(variables), jax.local_devices()[0])
+    evaluated = denoise_evaluate.evaluate(
+        config,
+        to_float(data.images[data.fold.validation]),
+        tested_images(config, data),
+        {name: denoiser.create(config, alone, phantom=phantom)},
+        denoise_cases.cases_of(config),
+        folder,
+        phantom=phantom,
+        classifier=classifier,
+    )
     found_all: dict[str, Any] = {
         "experiment": "denoise",
         "task": config.noise.kind,
@@ -72,7 +75,7 @@ def write(
                 for key, value in figures.items()
                 if key != "psnr"
             },
-            "test": tested,
+            **evaluated.pop("splits"),
         },
         "network": {
             "name": name,
@@ -81,11 +84,30 @@ def write(
             "validation_psnr": progress.best_value,
         },
         "noise": {**config.noise.to_dict(), "unit": NOISES[config.noise.kind].unit},
+        **evaluated,
+        "evaluated": evaluation_of(config),
     }
     found_all["seconds"] = round(time.time() - start, 1)
     results.write_results(folder / "results.json", found_all)
-    print(json.dumps(found_all["splits"], indent=1))
+    print(denoise_outputs.table(found_all, name), flush=True)
     return read_results(folder)
+
+
+def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_cases.Films:
+    """The TEST images that `config.evaluate` asks for."""
+    rows = denoise_cases.tested_rows(config, data.prepared.kind, data.fold.test)
+    names, groups = (data.table[column].to_numpy()[rows] for column in ("image", "group"))
+    return denoise_cases.Films(names, groups, to_float(data.images[rows]))
+
+
+def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What of the config decides the evaluation, but not the network."""
+    return {"classifier": config.classifier, **config.evaluate.to_dict()}
+
+
+def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)
 
 
 def read_results(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,11 @@ PACKAGES = [
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet", "external"]
+FREE_FIELDS += ["log_every", "quiet", "external", "at_once"]
+# Of denoising: what is measured of a network, which a finished run measures anew.
+FREE_SECTIONS = ("classifier", "evaluate.")
+# What the data's kind decided stands in `steps` or `epochs`.
+FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
 
 
 class WorkdirError(ValueError):
@@ -106,7 +110,9 @@ def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
     changed = [
         f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())
-        if name not in FREE_FIELDS and before.get(name) != after.get(name)
+        if name not in FREE_FIELDS
+        and not name.startswith(FREE_SECTIONS)
+        and before.get(name) != after.get(name)
     ]
     if changed:
         shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if changed[4:] else "")

@@ -17,7 +17,9 @@ from covidjax.models.normalization import batch_norm
 from covidjax.models.pooling import max_pool
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-# Of the last convolution: a residual network starts near the identity.
+# Of convolutions that no ReLU follows.
+LINEAR = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+# Of those whose output is added to what came before: a residual network starts near the identity.
 SMALL = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
 
 Images = Float[Array, "batch height width channels"]
@@ -104,17 +106,18 @@ class UNet(nn.Module):
             given = jnp.zeros(len(images)) if levels is None else levels
             plane = jnp.broadcast_to(given[:, None, None, None], (*x.shape[:3], 1))
             x = jnp.concatenate([x, plane.astype(self.dtype)], axis=-1)
-        x = conv(widths[0], (3, 3))(x)
+        linear = partial(conv, kernel_init=LINEAR)
+        x = linear(widths[0], (3, 3))(x)
         skips = []
         for width, below, count in zip(widths, widths[1:], self.blocks, strict=False):
             x = _blocks(x, conv, width, count)
             skips.append(x)
-            x = conv(below, (2, 2), strides=(2, 2))(x)
+            x = linear(below, (2, 2), strides=(2, 2))(x)
         x = _blocks(x, conv, widths[-1], self.blocks[-1])
         for width, count, skip in zip(
             widths[-2::-1], self.blocks[-2::-1], reversed(skips), strict=True
         ):
-            x = unfold(conv(4 * width, (1, 1))(x)) + skip
+            x = unfold(linear(4 * width, (1, 1))(x)) + skip
             x = _blocks(x, conv, width, count)
         x = unfold(conv(4 * images.shape[-1], (3, 3), kernel_init=SMALL)(x))
         return _finished(images, x, self.residual)

@@ -5,16 +5,21 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import ml_collections
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from configs import common
-from covidjax.experiments import classify, classify_check
+from configs import common, dae
+from configs import dip as dip_config
+from covidjax.data.noise import NOISES
+from covidjax.experiments import classify, classify_check, denoise_check, dip
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
 NAMES = [name for name in NAMES if name not in ("__init__", "common")]
+CLASSIFIERS = ["cnn", "resnet"]
+CHECKS = {"classify": classify_check.check, "denoise": denoise_check.check, "dip": dip.check}
 # A value of each argument that is not its default, and what it must come to.
 VALUES = {
     "task": ("cause", lambda config: config.task == "cause"),
@@ -24,13 +29,36 @@ VALUES = {
     "fold": ("1", lambda config: config.fold == "1"),
     "seed": ("7", lambda config: config.seed == 7),
     "depth": ("50", lambda config: config.model.depth == 50),
+    "net": ("dncnn", lambda config: config.model.name == "dncnn"),
+    "noise": ("low_dose", lambda config: config.noise.kind == "low_dose"),
+    "level": ("10-20", lambda config: (config.noise.low, config.noise.high) == (10, 20)),
+    "width": ("64", lambda config: config.model.width == 64),
+    "images": ("9", lambda config: config.images == 9),
+    "members": ("3", lambda config: config.members == 3),
     "init": ("run:runs/a#fold1", lambda config: config.init == "run:runs/a#fold1"),
+}
+
+
+# Where a name means something else.
+DIP_VALUES = {
+    "task": ("inpaint", lambda config: config.task == "inpaint"),
+    "level": ("10", lambda config: config.level == 10),
+    "net": ("unet", lambda config: config.model.name == "unet"),
 }
 
 
 @pytest.fixture(params=NAMES)
 def module(request: pytest.FixtureRequest) -> ModuleType:
     return importlib.import_module(f"configs.{request.param}")
+
+
+@pytest.fixture(params=CLASSIFIERS)
+def classifier(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(f"configs.{request.param}")
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    CHECKS[config.experiment](config)
 
 
 def documented(module: ModuleType) -> list[str]:
@@ -40,8 +68,8 @@ def documented(module: ModuleType) -> list[str]:
     return [name.strip() for name in listed[1].split(",")]
 
 
-def test_there_are_the_classifiers() -> None:
-    assert {"cnn", "resnet"} <= set(NAMES)
+def test_there_are_the_shipped_ones() -> None:
+    assert {"cnn", "resnet", "dae", "dip"} <= set(NAMES)
 
 
 def test_the_docstring_holds_the_exact_command(module: ModuleType) -> None:
@@ -62,14 +90,15 @@ def test_the_commands_of_the_docstring_load(
         given = [part.replace("=configs/", f"={ROOT}/configs/") for part in given]
         monkeypatch.setattr("sys.argv", given)  # ml_collections reads the config's fields there
         assert values(given)[1:] == []
-        classify_check.check(values["config"].value)
+        check(values["config"].value)
 
 
 def test_every_documented_argument_is_taken(module: ModuleType) -> None:
     for name in documented(module):
-        text, holds = VALUES[name]
+        values = VALUES | (DIP_VALUES if module is dip_config else {})
+        text, holds = values[name]
         assert holds(module.get_config(f"{name}={text}")), name
-        classify_check.check(module.get_config(f"{name}={text}"))
+        check(module.get_config(f"{name}={text}"))
 
 
 def test_every_argument_is_documented(module: ModuleType) -> None:
@@ -79,8 +108,8 @@ def test_every_argument_is_documented(module: ModuleType) -> None:
     assert known == documented(module)
 
 
-def test_arguments_combine(module: ModuleType) -> None:
-    config = module.get_config("size=96,task=pneumonia,seed=3")
+def test_arguments_combine(classifier: ModuleType) -> None:
+    config = classifier.get_config("size=96,task=pneumonia,seed=3")
     assert (config.data.size, config.task, config.seed) == (96, "pneumonia", 3)
 
 
@@ -93,33 +122,40 @@ def test_wrong_arguments_are_one_line(module: ModuleType, arg: str) -> None:
 
 @pytest.mark.parametrize("arg", [None, ""])
 def test_without_arguments_the_defaults_of_the_task_hold(
-    module: ModuleType, arg: str | None
+    classifier: ModuleType, arg: str | None
 ) -> None:
-    config = module.get_config(arg)
+    config = classifier.get_config(arg)
     assert (config.task, config.split, config.data.source) == ("covid", "kfold", "auto")
-    assert module.get_config("task=pneumonia").split == "official"
-    assert module.get_config("task=cause").split == "official"
+    assert classifier.get_config("task=pneumonia").split == "official"
+    assert classifier.get_config("task=cause").split == "official"
 
 
-def test_validation_imitates_the_shift_where_kaggles_test_is_used(module: ModuleType) -> None:
+def test_validation_imitates_the_shift_where_kaggles_test_is_used(classifier: ModuleType) -> None:
     for argument, validation in (("task=pneumonia", "shifted"), ("task=covid", "random")):
-        config = classify.resolved(module.get_config(argument), "coronahack")
+        config = classify.resolved(classifier.get_config(argument), "coronahack")
         assert config.validation == validation
 
 
 def test_the_config_locks(module: ModuleType) -> None:
     config = module.get_config().lock()
-    with pytest.raises(AttributeError, match="epoch"):
-        config.epoch = 3
+    with pytest.raises(AttributeError, match="batch_siz"):
+        config.batch_siz = 3
     with pytest.raises(AttributeError, match="learning_rat"):
         config.optimizer.learning_rat = 3.0
     with pytest.raises(TypeError):
-        config.epochs = "three"
+        config.batch_size = "three"
 
 
-def test_the_defaults_pass_the_check(module: ModuleType) -> None:
+def test_the_defaults_pass_the_check(classifier: ModuleType) -> None:
     for task in ("covid", "pneumonia", "cause"):
-        classify_check.check(module.get_config(f"task={task}"))
+        check(classifier.get_config(f"task={task}"))
+
+
+def test_every_denoiser_and_noise_passes_the_check() -> None:
+    for net in dae.NETWORKS:
+        check(dae.get_config(f"net={net}"))
+    for noise in NOISES:
+        check(dae.get_config(f"noise={noise}"))
 
 
 def test_two_calls_share_nothing(module: ModuleType) -> None:

@@ -86,18 +86,17 @@ def test_counts_and_values_are_inverse_to_each_other():
 
 
 def test_grid_lines_have_mean_zero_and_half_the_squared_amplitude():
-    pixels = drawn(0.5, 20.0, Noise("grid"), batch=256)
-    # A batch's phases are 256 draws: what varies is each image's own cosine.
-    assert pixels.mean() == pytest.approx(0.5, abs=2e-3)
+    pixels = drawn(0.5, 20.0, Noise("grid"), batch=64)
+    assert pixels.mean() == pytest.approx(0.5, abs=1e-3)  # whole periods, but for the edge
     assert pixels.var() == pytest.approx((20 / 255) ** 2 / 2, rel=0.02)
     assert pixels.max() == pytest.approx(0.5 + 20 / 255, rel=1e-3)
 
 
 def test_grid_lines_run_down_or_across_in_a_narrow_band():
-    pixels = drawn(0.5, 20.0, Noise("grid"), batch=32)[..., 0]
+    pixels = drawn(0.5, 20.0, Noise("grid"), batch=64)[..., 0]
     down = np.ptp(pixels, axis=1).max(axis=1) < 1e-6
     across = np.ptp(pixels, axis=2).max(axis=1) < 1e-6
-    assert (down ^ across).all() and 5 < down.sum() < 27
+    assert (down ^ across).all() and 16 < down.sum() < 48
     for image in np.where(down[:, None], pixels[:, 0, :], pixels[:, :, 0]):
         power = np.abs(np.fft.rfft((image - image.mean()) * np.hanning(SIDE))) ** 2
         peak = power.argmax()
@@ -126,7 +125,7 @@ def test_dead_pixels_and_grid_lines_add_to_the_main_kind():
     assert alive.var() == pytest.approx((10 / 255) ** 2 + (20 / 255) ** 2 / 2, rel=0.02)
 
 
-@pytest.mark.parametrize("kind", list(NOISES))
+@pytest.mark.parametrize("kind", ["gaussian", "low_dose", "grid"])
 def test_an_images_noise_depends_on_its_number_and_not_on_the_batch(kind):
     extras = {"blur": 0.3, "dead": 0.01, "grid": 3.0} if kind == "gaussian" else {}
     what, key = Noise(kind, **extras), jax.random.key(3)

@@ -51,7 +51,7 @@ def test_wrong_types_say_what_is_expected() -> None:
 @pytest.mark.parametrize("path", ["configs/cn.py", "/nowhere", "configs"])
 def test_unknown_config_files_list_those_there_are(path: str) -> None:
     line = explained(f"--config={path}")
-    assert line.endswith("there are configs/cnn.py, configs/resnet.py")
+    assert "there are configs/cnn.py, " in line and "configs/resnet.py" in line
 
 
 def test_wrong_arguments_behind_the_colon() -> None:
@@ -64,7 +64,9 @@ def test_config_name(config: list[str]) -> None:
 
 
 def test_known_configs_leave_out_what_is_no_experiment() -> None:
-    assert command_line.known_configs() == ["configs/cnn.py", "configs/resnet.py"]
+    known = command_line.known_configs()
+    assert {"configs/cnn.py", "configs/resnet.py", "configs/dae.py"} <= set(known)
+    assert not {"configs/__init__.py", "configs/common.py"} & set(known)
 
 
 def test_help_names_every_config_with_its_docstring() -> None:

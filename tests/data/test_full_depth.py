@@ -1,0 +1,154 @@
+"""Films keep their depth, size and header; what the network did not see stays as it was."""
+
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.uid import JPEG2000Lossless, RLELossless
+from test_dicom import encoded, made
+
+from covidjax.data import full_depth
+from covidjax.data.reading import ReadingError
+
+RAMP = np.tile(np.arange(96), (40, 1))
+
+
+def there_and_back(path, change=lambda gray: gray):
+    """The film, and the file that is written of its changed values."""
+    film = full_depth.read_film(path)
+    out = path.with_name(f"out{film.suffix}")
+    full_depth.write_film(out, film, change(film.gray).astype(np.float32), "denoised for a test")
+    return film, out
+
+
+def levels(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_pictures_keep_their_depth_and_every_level(tmp_path, suffix, top):
+    kind = np.uint8 if top == 255 else np.uint16
+    values = np.rint(RAMP / 95 * top).astype(kind)
+    Image.fromarray(values).save(tmp_path / f"film{suffix}")
+    film, out = there_and_back(tmp_path / f"film{suffix}")
+    assert film.gray.dtype == np.float32 and film.gray.min() == 0 and film.gray.max() == 1
+    assert film.bits == (8 if top == 255 else 16)
+    assert levels(out).dtype == kind
+    np.testing.assert_array_equal(levels(out), values)
+
+
+def test_a_jpeg_becomes_a_png_and_denoised_values_are_clipped_to_the_scale(tmp_path):
+    Image.fromarray((RAMP * 2).astype(np.uint8)).save(tmp_path / "film.jpeg")
+    film, out = there_and_back(tmp_path / "film.jpeg", lambda gray: gray + 0.5)
+    assert out.suffix == ".png" and levels(out).max() == 255
+    with Image.open(out) as image:
+        assert image.info["Comment"] == "denoised for a test"
+
+
+@pytest.mark.parametrize("kind", ["u2", "i2", "u1"])
+def test_dicom_keeps_its_values_header_and_gets_a_uid_of_its_own(tmp_path, kind):
+    values = (RAMP * 2 - (1000 if kind == "i2" else 0)).astype(kind)
+    dataset = made(values, 8 if kind == "u1" else 16 if kind == "i2" else 12)
+    dataset.PatientName, dataset.WindowCenter, dataset.WindowWidth = "Test^Person", 50, 101
+    dataset.RescaleSlope, dataset.RescaleIntercept = 2, -7
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "film.dcm")
+    found = pydicom.dcmread(out)
+    np.testing.assert_array_equal(found.pixel_array, values)
+    assert found.pixel_array.dtype == values.dtype
+    assert found.PatientName == "Test^Person" and found.WindowWidth == 101
+    assert (found.RescaleSlope, found.RescaleIntercept) == (2, -7)
+    assert list(found.ImageType) == ["DERIVED", "PRIMARY", "AXIAL"]
+    assert found.SOPInstanceUID == found.file_meta.MediaStorageSOPInstanceUID != "1.2.3.4"
+    assert found.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+    assert found.DerivationDescription == "denoised for a test"
+
+
+def test_monochrome1_and_falling_rescale_are_shown_air_black(tmp_path):
+    values = (RAMP * 10).astype(np.uint16)
+    darker = {"MONOCHROME1": True, "slope": True, "both": False, "neither": False}
+    for name, inverted in darker.items():
+        dataset = made(values, 12)
+        if name in ("MONOCHROME1", "both"):
+            dataset.PhotometricInterpretation = "MONOCHROME1"
+        if name in ("slope", "both"):
+            dataset.RescaleSlope, dataset.RescaleIntercept = -1, 4095
+        path = tmp_path / f"{name}.dcm"
+        path.write_bytes(encoded(dataset))
+        film, out = there_and_back(path, lambda gray: gray * 0.9)
+        assert (film.gray[0, 0] > film.gray[0, -1]) == inverted
+        found = pydicom.dcmread(out)
+        assert found.PhotometricInterpretation == dataset.PhotometricInterpretation
+        # 10 % darker on the screen: larger values where large ones are dark.
+        change = found.pixel_array.astype(int) - values
+        assert change.mean() > 20 if inverted else change.mean() < -20
+
+
+def test_padding_and_values_beyond_the_percentiles_stay(tmp_path):
+    values = (RAMP * 10 + 100).astype(np.uint16)
+    values[:, :10] = 4000
+    values[20, 50] = 3500  # one burnt-in pixel
+    dataset = made(values, 12, PixelPaddingValue=4000)
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    film, out = there_and_back(tmp_path / "film.dcm")
+    np.testing.assert_allclose(film.gray[:, :10], 0)
+    assert film.gray[:, -1].min() > 0.99  # the burnt-in pixel has not pressed all else down
+    np.testing.assert_array_equal(pydicom.dcmread(out).pixel_array, values)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_compressed_dicom_is_written_uncompressed(tmp_path, syntax):
+    values = (RAMP * 40).astype(np.uint16)
+    dataset = made(values)
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    else:
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "JPEG2000", irreversible=False, no_jp2=True)
+        dataset.PixelData = pydicom.encaps.encapsulate([file.getvalue()])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+    (tmp_path / "film").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "film")
+    found = pydicom.dcmread(out)
+    assert not found.file_meta.TransferSyntaxUID.is_compressed
+    np.testing.assert_array_equal(found.pixel_array, values)
+
+
+def test_odd_8_bit_pixels_are_padded_to_even_length(tmp_path):
+    values = RAMP[:33, :31].astype(np.uint8)
+    (tmp_path / "film.dcm").write_bytes(
+        encoded(made(values, 8, PixelData=values.tobytes() + b"\0"))
+    )
+    _, out = there_and_back(tmp_path / "film.dcm")
+    np.testing.assert_array_equal(pydicom.dcmread(out).pixel_array, values)
+
+
+def test_what_is_no_gray_film_is_refused_in_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "colour.png")
+    Image.fromarray(RAMP[:8].astype(np.uint8)).save(tmp_path / "small.png")
+    (tmp_path / "text.txt").write_text("no image")
+    (tmp_path / "ct.dcm").write_bytes(encoded(made(RAMP.astype(np.uint16), Modality="CT")))
+    wanted = {
+        "colour.png": "colour",
+        "small.png": "too small: 96 x 8",
+        "text.txt": "not an image",
+        "ct.dcm": "modality CT",
+        "none.png": "cannot be opened",
+    }
+    for name, message in wanted.items():
+        with pytest.raises(ReadingError, match=message) as caught:
+            full_depth.read_film(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_lateral_film_is_denoised_too(tmp_path):
+    lateral = made((RAMP * 10).astype(np.uint16), 12, ViewPosition="LL")
+    (tmp_path / "film.dcm").write_bytes(encoded(lateral))
+    assert full_depth.read_film(tmp_path / "film.dcm").gray.shape == RAMP.shape
