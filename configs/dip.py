@@ -63,7 +63,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.model.scales = 5  # how often the side is halved
 
     config.steps = 3000  # at most
-    config.learning_rate = 0.01  # of Adam
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 0.01  # of Adam
     config.perturbation = 1 / 30  # standard deviation of the noise on the input, at each step
     config.average = 0.99  # share of the old average of the outputs, a step
     config.stop = ml_collections.ConfigDict()

@@ -113,7 +113,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
     check_values(flatten(config.to_dict()), VALUES, RANGES, ("average", "stop.share"))
-    for name in ("learning_rate", "level", "reptile.rate"):
+    for name in ("optimizer.learning_rate", "level", "reptile.rate"):
         value = flatten(config.to_dict())[name]
         if not 0 < value < np.inf:
             raise ValueError(f"config.{name} must be above 0, got {value}")
@@ -155,7 +155,7 @@ def make_recipe(config: ml_collections.ConfigDict) -> dip_fit.Recipe:
     """How the config fits."""
     return dip_fit.Recipe(
         steps=config.steps,
-        learning_rate=config.learning_rate,
+        learning_rate=config.optimizer.learning_rate,
         perturbation=config.perturbation,
         average=config.average,
         rule=config.stop.rule,

@@ -143,7 +143,7 @@ def test_the_config_locks(module: ModuleType) -> None:
     with pytest.raises(AttributeError, match="learning_rat"):
         config.optimizer.learning_rat = 3.0
     with pytest.raises(TypeError):
-        config.batch_size = "three"
+        config.seed = "three"
 
 
 def test_the_defaults_pass_the_check(classifier: ModuleType) -> None:
