@@ -117,6 +117,10 @@ def check(config: ml_collections.ConfigDict) -> None:
         value = flatten(config.to_dict())[name]
         if not 0 < value < np.inf:
             raise ValueError(f"config.{name} must be above 0, got {value}")
+    if config.frames % config.chunk:
+        raise ValueError(
+            f"config.frames={config.frames} must be a multiple of config.chunk={config.chunk}"
+        )
     dip_tasks.check_sizes(config.task, config.data.size, config.factor)
     if config.init and config.reptile.rounds:
         raise ValueError("config.init and config.reptile.rounds: give one of the two")

@@ -129,7 +129,7 @@ def do(work: Work, job: Job, device: jax.Device) -> None:
         def on_chunk(done: int, average: Picture, figures: dict[str, float]) -> None:
             if problem.counted.all():
                 shown.append((done, float(ssim(problem, average))))
-            if work.frames and done % work.frames < work.engine.recipe.chunk:
+            if work.frames and done % work.frames == 0:
                 frames.append(as_bytes(average))
             work.on_chunk(job, done, figures)
 

@@ -1,6 +1,7 @@
 // What lies between the convolutions of the Deep Image Prior's networks, in as few passes over memory
-// as there can be: normalisation with LeakyReLU, and the normalised concatenation of a skip with
-// deeper activations of half the side, which are enlarged on the way and never stored.
+// as there can be: normalisation with LeakyReLU; the normalised concatenation of a skip with deeper
+// activations of half the side, which are enlarged on the way and never stored; the skips' own
+// products of few columns; the noise on the input.
 //
 // Arrays are float32, row-major: [batch, height, width, channels], of any number of channels.
 // Statistics are of each image by itself. Sums are taken over tasks of a fixed size, in their order,
@@ -95,18 +96,18 @@ Part part_of(const Plan& plan, int64_t task) {
           std::min(plan.at_once, plan.pixels - first) * plan.channels};
 }
 
-// work(row, group) for whole periods of `count` floats, `group` being WIDE vectors (or one) of a
-// period whose terms `work` may keep in registers: it is made anew for each by `make(group, vectors)`.
+// Cuts a period into groups of WIDE, 2 or 1 vectors, whose terms and sums fit into registers:
+// work(vectors, first float of the group, whole periods in `count` floats) for each.
 constexpr int WIDE = 4;
-template <typename Make>
-void by_columns(int64_t count, int64_t period, const Make& make) {
+template <typename Work>
+void by_columns(int64_t count, int64_t period, const Work& work) {
   const int64_t rows = count / period;
   int64_t group = 0;
   for (; group + WIDE * LANES <= period; group += WIDE * LANES)
-    make(std::integral_constant<int, WIDE>(), group, rows);
+    work(std::integral_constant<int, WIDE>(), group, rows);
   for (; group + 2 * LANES <= period; group += 2 * LANES)
-    make(std::integral_constant<int, 2>(), group, rows);
-  for (; group < period; group += LANES) make(std::integral_constant<int, 1>(), group, rows);
+    work(std::integral_constant<int, 2>(), group, rows);
+  for (; group < period; group += LANES) work(std::integral_constant<int, 1>(), group, rows);
 }
 
 inline Vector leaky(Vector z, float slope) { return z > 0 ? z : slope * z; }
@@ -623,7 +624,7 @@ inline Vector normal(Bits bits) {
 }
 
 // A product with few columns, as a skip's 1 x 1 convolution is: x [pixels, in], matrix [in, out].
-// `in` is a multiple of LANES, `out` at most LANES.
+// `in` is a multiple of LANES, `out` at most 4.
 ffi::Error few_forward(ffi::ThreadPool pool, Buffer x, Buffer matrix, Result y) {
   const auto m = matrix.dimensions();
   const int64_t in = m[0], out = m[1], pixels = x.element_count() / in;

@@ -17,6 +17,7 @@ from covidjax.kernels import build, native
 
 EPSILON = 1e-5  # added to variances, as PyTorch has it
 SLOPE = 0.2  # of LeakyReLU below 0
+FEW = 4  # columns of a product that has a kernel of its own: floats of the smallest register
 
 Images = Float[Array, "batch height width channels"]
 Channels = Float[Array, " channels"]
@@ -36,7 +37,7 @@ def conv(
     pad = kernel.shape[0] // 2
     compiled = build.in_use() and images.dtype == jnp.float32
     if kernel.shape[0] == 1 and stride == 1 and kernel.shape[-1] % native.LANES:
-        few = kernel.shape[-1] < native.LANES and kernel.shape[-2] % native.LANES == 0
+        few = kernel.shape[-1] <= FEW and kernel.shape[-2] % native.LANES == 0
         return (_few if compiled and few else jnp.matmul)(images, kernel[0, 0])
     if compiled and kernel.shape[-1] % native.LANES == 0:
         if kernel.shape[0] == 3 and stride == 1 and max(images.shape[1:3]) >= native.SMALLEST:
@@ -99,7 +100,7 @@ def _normalize(x: Array, scale: Array, bias: Array) -> Array:
 
 @jax.custom_vjp
 def _few(x: Array, matrix: Array) -> Array:
-    """A product with fewer columns than a vector has numbers."""
+    """A product with at most FEW columns."""
     return _call("few_forward", (*x.shape[:-1], matrix.shape[1]))(x, matrix)[0]
 
 

@@ -1,6 +1,9 @@
 // Convolutions of any size and stride as products with patches, which are laid out for some pixels at
 // a time and so never leave the cache: for strided kernels and for images of one channel.
 //
+// Beyond the edge are zeros or the image's reflection. Where a kernel's rows meet vectors of channels
+// that lie one after the other nothing is laid out (`direct`).
+//
 // Arrays are float32, row-major: images [batch, height, width, in], kernel [rows, columns, in, out].
 // `out` is a multiple of LANES. A patch is what the kernel meets at one place: [rows, columns, in].
 

@@ -152,7 +152,7 @@ class UNet(nn.Module):
 
 
 class DeepDecoder(nn.Module):
-    """A deep decoder (Heckel and Hand 2019): 1 x 1 convolutions and enlargement, few parameters.
+    """A deep decoder (Heckel and Hand 2019) of this module's layers: 1 x 1, enlarged, normalised.
 
     Its input is the average of the given one over squares of `2 ** scales` pixels, so that all
     networks here take the same input.

@@ -134,6 +134,7 @@ def test_reptile_moves_towards_the_fitted_weights(engine):
         ({"task": "super", "factor": 3}, "config.factor=3: known are 2, 4"),
         ({"level": 0.0}, "config.level must be above 0, got 0.0"),
         ({"compare": "bm4d"}, "no method is called 'bm4d'"),
+        ({"frames": 70}, "config.frames=70 must be a multiple of config.chunk=50"),
         ({"average": 1.0}, r"config.average must be in \[0, 1\), got 1.0"),
     ],
 )
