@@ -72,7 +72,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.stop.window = 100  # outputs of wmv; before so many no rule judges
     config.stop.share = 0.1  # of the newest output, for emv
     config.stop.tolerance = 0.2  # above the smallest variance, a share, that counts as small
-    config.stop.patience = 1000  # steps without a small variance
+    config.stop.patience = 500  # steps without a small variance
     config.chunk = 50  # steps between two looks at whether a fit has ended or diverged
     config.at_once = 1  # fits at a time on each device
 

@@ -62,7 +62,7 @@ class Recipe:
     window: int = 100
     share: float = 0.1
     tolerance: float = 0.2
-    patience: int = 1000
+    patience: int = 500
     chunk: int = 50
 
 
