@@ -4,8 +4,8 @@
     python -m benchmarks.dip_quality --archive=ARCHIVE --images=2 --seeds=1 --steps=300
 
 Both sides fit the same noisy images (sigma 25 of 255) with the same network and recipe, from
-random weights and inputs of their own. By default 8 images at 128 px, 3 seeds, 1,000 steps, width 32: 24 fits
-a side. Without --archive the images are a phantom's.
+random weights and inputs of their own. By default 8 images at 128 px, 3 seeds, 1,000 steps, width
+32: 24 fits a side. Without --archive the images are a phantom's.
 """
 
 import argparse
