@@ -61,7 +61,7 @@ class Recipe:
     rule: str = "wmv"
     window: int = 100
     share: float = 0.1
-    tolerance: float = 0.2
+    tolerance: float = 0.1
     patience: int = 500
     chunk: int = 50
 

@@ -66,7 +66,7 @@ def test_the_loss_falls_and_every_step_has_its_figures(fitted):
 
 def test_the_picture_is_the_average_when_the_variance_was_last_near_its_smallest(fitted):
     variances = fitted.curves["variance"]
-    near = variances <= 1.2 * np.minimum.accumulate(variances)
+    near = variances <= 1.1 * np.minimum.accumulate(variances)
     assert fitted.stop == int(np.flatnonzero(near & np.isfinite(variances))[-1]) + 1
     error = np.mean((fitted.picture - np.asarray(PICTURE)[..., 0]) ** 2)
     np.testing.assert_allclose(error, fitted.curves["error"][fitted.stop - 1], rtol=1e-4)
