@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compare import progress
 from covidjax.data import cache, source
-from covidjax.experiments import dip_fit, dip_queue, dip_tasks
+from covidjax.experiments import dip_fit, dip_queue
 from covidjax.kernels import build
 from covidjax.models.unet import SkipHourglass
 
@@ -62,10 +63,10 @@ def ours(engine: dip_fit.Engine, noisy: Picture, seed: int) -> Picture:
     """The average after the last step."""
     init_key, input_key, run_key = jax.random.split(jax.random.key(seed), 3)
     inputs = dip_fit.make_input(input_key, (noisy.shape[0], noisy.shape[1]), engine.recipe)
-    picture = noisy[..., None]
-    target = dip_tasks.Target(picture, np.ones_like(picture), picture)
+    picture = jnp.asarray(noisy)[..., None]
+    target = dip_fit.Target(picture, jnp.ones_like(picture), picture)
     fit = engine.begin(init_key, inputs)
-    return dip_fit.run(engine, fit, inputs, jax.device_put(target), run_key).picture
+    return dip_fit.run(engine, fit, inputs, target, run_key).picture
 
 
 def theirs(noisy: Picture, width: int, steps: int, seed: int) -> Picture:

@@ -150,6 +150,7 @@ def write(
     """`NAME.npz` with picture and curves, the picture as PNG, then `NAME.json`: it is done."""
     clean = np.asarray(problem.target.clean)[..., 0]
     arrays: dict[str, Any] = {
+        **fitted.curves,
         "picture": fitted.picture,
         "given": problem.given,
         "clean": clean,
@@ -158,7 +159,7 @@ def write(
         "mark": np.array("PHANTOM" if work.phantom else ""),
     }
     with locking.temporary(work.folder / f"{job.name}.npz") as file:
-        np.savez_compressed(file, **arrays, **fitted.curves)
+        np.savez_compressed(file, **arrays)
     with locking.temporary(work.folder / f"{job.name}.png") as file:
         file.write(cv2.imencode(".png", as_bytes(fitted.picture))[1].tobytes())
     if frames:
