@@ -2,12 +2,15 @@
 
 Every field of the config can be set: `--config.epochs=3 --config.data.archive=archive.zip`. The
 config files say what they do, how long they take and what they score. The same command with the
-same --workdir goes on with a run that was stopped.
+same --workdir goes on with a run that was stopped. --config.override=FILE.json sets the fields of
+a file; flags win over it.
 
     python launch.py --config=configs/cnn.py
         no data needed: on synthetic radiographs (PHANTOM), in some minutes
     python launch.py --config=configs/cnn.py:task=pneumonia --config.data.archive=archive.zip
         on Kaggle's CoronaHack archive (zip or unpacked folder)
+    python launch.py --config=configs/eda.py
+        a look at the data before training: figures, tables, and a page to read them on
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
 """
@@ -27,12 +30,18 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify, denoise, dip
+from covidjax.experiments import classify, denoise, dip, eda, tune
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
-EXPERIMENTS = {"classify": classify.run, "denoise": denoise.run, "dip": dip.run}
+EXPERIMENTS = {
+    "classify": classify.run,
+    "denoise": denoise.run,
+    "dip": dip.run,
+    "eda": eda.run,
+    "tune": tune.run,
+}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(

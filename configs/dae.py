@@ -21,9 +21,15 @@ from configs import common
 
 NETWORKS: dict[str, dict[str, Any]] = {
     # width: 16 (115 thousand parameters), 32, 48
-    "unet": {"width": 32, "blocks": (2, 1, 1), "residual": True, "noise_map": False},
-    "dncnn": {"width": 64, "depth": 17, "residual": True},
-    "bottleneck": {"widths": (32, 64, 64), "code": 32, "residual": False},
+    "unet": {
+        "width": 32,
+        "blocks": (2, 1, 1),
+        "residual": True,
+        "noise_map": False,
+        "norm": "none",
+    },
+    "dncnn": {"width": 64, "depth": 17, "residual": True, "norm": "batch"},
+    "bottleneck": {"widths": (32, 64, 64), "code": 32, "residual": False, "norm": "none"},
 }
 ARGS: dict[str, Any] = {
     "net": "unet",

@@ -30,7 +30,7 @@ Of this advice, finetune before probe was measured, with one seed from a network
 64 px (AUROC of finetune and probe, for `cause` on validation 0.844 and 0.822; for `covid` out of
 fold 0.998 and 0.967). The rest is what the literature recommends (Howard and Ruder 2018 for
 layer_decay and gradual); layer_decay, gradual, freeze_batch_norm and weights of photographs were
-not compared. README's table has what pretraining itself brought.
+not compared. docs/transfer.md has what pretraining itself brought.
 
 Arguments behind the colon: task, split, data, size, fold, seed, depth, init.
 """

@@ -15,6 +15,7 @@ from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
+from covidjax.experiments.prepared import prepared_data
 from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, steps
 from covidjax.transfer import initial
@@ -32,13 +33,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.batch_size, mesh)
     other = load_external(config) if config.external else None
-    prepared = source.resolve(
-        config.data.source,
-        config.data.data_dir,
-        config.data.archive,
-        source.phantom_parameters(config.phantom),
-        progress=not config.quiet,
-    )
+    prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
     if phantom:
         print(source.phantom_banner(), file=sys.stderr, flush=True)

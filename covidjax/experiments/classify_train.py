@@ -1,7 +1,8 @@
 """Training of a classifier's networks, one for each fold and member, and their predictions."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +157,34 @@ def train_member(
     views: Views,
 ) -> tuple[NDArray[np.float64], ...]:
     """Trains one network; probabilities of the views, the validation and the test images."""
+    variables, _ = fit_member(config, data, fold, member, name, network, folder, log, views)
+    return (
+        probabilities(config, network, variables, views.images, range(len(views.images))),
+        probabilities(config, network, variables, data.images, fold.validation),
+        probabilities(config, network, variables, data.images, fold.test),
+    )
+
+
+def fit_member(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    fold: splits.Fold,
+    member: int,
+    name: str,
+    network: Network,
+    folder: Path,
+    log: record.Record,
+    views: Views,
+    report: Callable[[int, float], None] | None = None,
+) -> tuple[Any, checkpoint.Progress]:
+    """Trains one network on the fold's training images; the test images are not looked at.
+
+    Args:
+      report: see `loop.fit`; of the AUROC on validation.
+
+    Returns:
+      The variables that `config.select` names, and the progress, which holds the best AUROC.
+    """
     key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
     init_key, train_key = jax.random.split(key)
     image_shape = (*data.images.shape[1:], 1)
@@ -173,59 +202,62 @@ def train_member(
         process_count=jax.process_count(),
     )
 
-    def probabilities(
-        variables: Any, images: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        found = prediction.predict_rows(
-            network.predict,
-            variables,
-            images,
-            np.asarray(rows),
-            batch_size=config.batch_size,
-            mesh=network.mesh,
-        )
-        return found.astype(np.float64)
-
     def evaluate(current: state.TrainState) -> dict[str, float]:
         part = checkpoint.evaluated_part(current)
-        found = probabilities(part, views.images, range(len(views.images)))
+        rows = range(len(views.images))
+        found = probabilities(config, network, part, views.images, rows)
         figures = metrics.classification_metrics(views.labels, found, None)
         picked = np.clip(found[np.arange(len(found)), views.labels], 1e-7, 1)
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    kept = checkpoint.Checkpoints(folder / "checkpoints" / name)
-    if config.get("init") and kept.last.latest_step() is None:
-        fresh = initial.begin(config.init, name, fresh)
-    if config.get("init") and config.transfer.strategy == "probe":
-        final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)
-        log.write(int(final.step), "validation", evaluate(final), name)
-    else:
-        final, progress = loop.fit(
-            fresh,
-            training,
-            step_fn=network.train_step,
-            several_fn=network.train_steps,
-            evaluate=evaluate,
-            monitor="auroc",
-            schedule=network.schedule,
-            key=train_key,
-            mesh=network.mesh,
-            checkpoints=kept,
-            record=log,
-            label=name,
-            quiet=config.quiet,
-        )
-    if config.select == "best":
-        variables = kept.restore_best(final, progress.best_step)
-    else:
-        variables = checkpoint.evaluated_part(final)
-    kept.close()
-    return (
-        probabilities(variables, views.images, range(len(views.images))),
-        probabilities(variables, data.images, fold.validation),
-        probabilities(variables, data.images, fold.test),
+    with closing(checkpoint.Checkpoints(folder / "checkpoints" / name)) as kept:
+        if config.get("init") and kept.last.latest_step() is None:
+            fresh = initial.begin(config.init, name, fresh)
+        if config.get("init") and config.transfer.strategy == "probe":
+            final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)
+            log.write(int(final.step), "validation", evaluate(final), name)
+        else:
+            final, progress = loop.fit(
+                fresh,
+                training,
+                step_fn=network.train_step,
+                several_fn=network.train_steps,
+                evaluate=evaluate,
+                monitor="auroc",
+                schedule=network.schedule,
+                key=train_key,
+                mesh=network.mesh,
+                checkpoints=kept,
+                record=log,
+                label=name,
+                quiet=config.quiet,
+                report=report,
+            )
+        if config.select == "best":
+            variables = kept.restore_best(final, progress.best_step)
+        else:
+            variables = checkpoint.evaluated_part(final)
+    return variables, progress
+
+
+def probabilities(
+    config: ml_collections.ConfigDict,
+    network: Network,
+    variables: Any,
+    images: NDArray[np.uint8],
+    rows: Sequence[int] | NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Probabilities [rows, classes] of those images."""
+    found = prediction.predict_rows(
+        network.predict,
+        variables,
+        images,
+        np.asarray(rows),
+        batch_size=config.batch_size,
+        mesh=network.mesh,
     )
+    return found.astype(np.float64)
 
 
 def fit_probe(

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import json
 import re
 import runpy
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 from absl import flags
 
 from covidjax.experiments.fields import flatten, nearest
@@ -19,22 +21,81 @@ WRONG_TYPE = re.compile(
     r"flag --(?P<setting>config\S*): (?P<kind>invalid literal for int|could not convert string to)"
 )
 UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
+# Flags that are no field of any config.
+OVERRIDE = "config.override"
+OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flags win over it"
 
 
 def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
     """absl's flags parser for `app.run`; a mistake is one line on stderr and exit status 2."""
     values = flags.FLAGS
+    argv, override = take_override(argv)
+    sys.argv[1:] = argv[1:]  # ml_collections reads the config's fields there
     try:
         if {"-h", "-help", "--help"} & set(argv):
             print(help_text(argv))
             sys.exit(0)
         rest = values(list(argv))
+        if override and values["config"].value is not None:
+            flag: Any = values["config"]
+            apply_override(flag.value, override, flag.override_values)
         if not any(values[name].value for name in ("helpfull", "helpshort")):
             _check(rest, experiments)
     except (flags.Error, ValueError, LookupError, AttributeError, TypeError, OSError) as error:
         print(f"launch.py: {explain(error, argv)}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def take_override(argv: Sequence[str]) -> tuple[list[str], str]:
+    """The command line without `--config.override=FILE`, and FILE, "" where there is none."""
+    rest: list[str] = []
+    path, following = "", False
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        if following:
+            path, following = argument, False
+        elif flag in (f"--{OVERRIDE}", f"-{OVERRIDE}"):
+            path, following = value, not equals
+        else:
+            rest.append(argument)
+    return rest, path
+
+
+def apply_override(
+    config: ml_collections.ConfigDict, path: str, explicit: Mapping[str, Any]
+) -> None:
+    """Sets a config's fields to those of a JSON file: `{"optimizer.learning_rate": 0.001, ...}`.
+
+    The file wins over the config's defaults, what stands behind the colon among them.
+
+    Args:
+      config: changed in place.
+      path: the file; nested objects do as well as names with dots.
+      explicit: fields that the command line sets itself, which win.
+
+    Raises:
+      ValueError: no such file, no JSON object, an unknown field or a value of another type, in one
+        line; nothing has been set then.
+    """
+    setting = f"--{OVERRIDE}={path}"
+    try:
+        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{setting} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{setting} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f'{setting} holds no fields: write {{"FIELD": VALUE, ...}}')
+    known = flatten(config.to_dict())
+    changes = {}
+    for name, value in flatten(found).items():
+        if name not in known:
+            hint = nearest(name, list(known))
+            raise ValueError(f"{setting}: the config has no field {name!r}{hint}")
+        if not any(name == field or name.startswith(f"{field}.") for field in explicit):
+            changes[name] = _of_kind(value, known[name], f"{setting}: {name}={value!r}")
+    config.update_from_flattened_dict(changes)
 
 
 def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
@@ -71,6 +132,7 @@ def help_text(argv: Sequence[str]) -> str:
     for field, value in flatten(config.to_dict()).items():
         setting = f"  --config.{field}={value}"
         lines.append(f"{setting:<44} {notes.get(field, '')}".rstrip())
+    lines.append(f"{f'  --{OVERRIDE}=FILE':<44} {OVERRIDE_HELP}")
     return f"{path}\n{_indented(_docstring(path))}\n\nFields:\n" + "\n".join(lines)
 
 
@@ -96,7 +158,8 @@ def explain(error: BaseException, argv: Sequence[str]) -> str:
         field = name.removeprefix("config.")
         known = {field, field.removeprefix("no")}  # --noconfig.quiet
         if fields and name.startswith("config.") and not known & fields.keys():
-            return f"--{name}: the config has no such field{nearest(field, list(fields))}"
+            hint = nearest(field, [*fields, "override"])
+            return f"--{name}: the config has no such field{hint}"
     if match := UNKNOWN.search(text):
         return f"--{match['name']} is no flag{nearest(match['name'], ['config', 'workdir'])}"
     return " ".join(text.split())
@@ -107,6 +170,27 @@ def known_configs() -> list[str]:
     folder = Path(sys.argv[0]).resolve().parent / "configs"
     names = sorted(path.name for path in folder.glob("*.py"))
     return [f"configs/{name}" for name in names if name not in ("__init__.py", "common.py")]
+
+
+def _of_kind(value: Any, default: Any, setting: str) -> Any:
+    """The value in its field's type. Raises ValueError where it is of another."""
+    if isinstance(default, bool | str):
+        fits, kind = isinstance(value, type(default)), "text"
+        if isinstance(default, bool):
+            kind = "true or false"
+    elif isinstance(default, int):
+        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(default, float):
+        fits, kind = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+        value = float(value) if fits else value
+    else:
+        fits, kind = isinstance(value, list), "a list"
+        parts = value if fits else []
+        like = default[0] if default else None
+        value = tuple(_of_kind(part, like, setting) if default else part for part in parts)
+    if not fits:
+        raise ValueError(f"{setting}: expected {kind}")
+    return value
 
 
 def _docstring(path: str) -> str:

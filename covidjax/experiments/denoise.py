@@ -18,6 +18,7 @@ from covidjax.experiments import (
     workdir,
 )
 from covidjax.experiments.denoise_train import Data, Network, build, train
+from covidjax.experiments.prepared import prepared_data
 from covidjax.kernels.build import load as load_kernels
 from covidjax.training import loop, record, sharding, steps
 
@@ -73,13 +74,7 @@ def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, 
     Raises:
       ValueError and its kind: wrong data, a split that cannot be made.
     """
-    prepared = source.resolve(
-        config.data.source,
-        config.data.data_dir,
-        config.data.archive,
-        source.phantom_parameters(config.phantom),
-        progress=not config.quiet,
-    )
+    prepared = prepared_data(config)
     config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, STRATA)

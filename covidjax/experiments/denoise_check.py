@@ -14,6 +14,7 @@ from covidjax.data.noise import NOISES, Noise
 from covidjax.experiments import denoise_objective
 from covidjax.experiments.denoise_objective import Objective
 from covidjax.experiments.fields import check_values, flatten
+from covidjax.models import dae
 from covidjax.training import optimizer
 from tfds_coronahack import phantom
 
@@ -30,6 +31,7 @@ VALUES: dict[str, Sequence[str]] = {
     "data.resize": preprocess.RESIZE,
     "model.name": tuple(models.DENOISERS),
     "model.kernels": ("auto", "plain"),
+    "model.norm": dae.NORMS,
     "optimizer.name": optimizer.OPTIMIZERS,
 }
 # Lowest and highest, both allowed; None for no limit.

@@ -142,8 +142,8 @@ def ssim(output: Images, clean: Images) -> Float[Array, " batch"]:
 def _window(images: Images) -> Images:
     """Weighted means over all windows that lie inside."""
     places = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
-    weights = np.exp(-0.5 * (places / SSIM_DEVIATION) ** 2)
-    weights = [float(weight) for weight in weights / weights.sum()]
+    samples = np.exp(-0.5 * (places / SSIM_DEVIATION) ** 2)
+    weights = [float(sample) for sample in samples / samples.sum()]
     rows, columns = (side - SSIM_WINDOW + 1 for side in images.shape[1:3])
     down = sum((w * images[:, i : i + rows] for i, w in enumerate(weights)), start=jnp.zeros(()))
     return sum(

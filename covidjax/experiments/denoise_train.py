@@ -149,7 +149,7 @@ def validation_cases(config: ml_collections.ConfigDict, data: Data) -> Cases:
     levels = denoise_check.validation_levels(config)
     return Cases(
         np.tile(data.images[rows], (len(levels), 1, 1)),
-        np.repeat(np.float32(levels), count),
+        np.repeat(np.array(levels, np.float32), count),
         np.arange(len(levels) * count, dtype=np.int32),
     )
 
@@ -175,7 +175,7 @@ def scores(
     own = slice(jax.process_index() * local, (jax.process_index() + 1) * local)
     for start in range(0, len(cases.images), size):
         rows = np.minimum(np.arange(start, start + size), len(cases.images) - 1)[own]
-        batch = {
+        batch: dict[str, NDArray[Any]] = {
             "images": cases.images[rows][..., None],
             "levels": cases.levels[rows],
             "numbers": cases.numbers[rows],

@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +21,16 @@ from covidjax.experiments.fields import flatten
 PACKAGES = [
     *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
     *("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow"),
+    "optuna",
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet", "external", "at_once"]
+FREE_FIELDS += ["log_every", "quiet", "external", "at_once", "tuner.trials", "tuner.storage"]
 # Of denoising: what is measured of a network, which a finished run measures anew.
 FREE_SECTIONS = ("classifier", "evaluate.")
 # What the data's kind decided stands in `steps` or `epochs`.
 FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
+JOIN_TRIES = 100  # a tenth of a second apart
 
 
 class WorkdirError(ValueError):
@@ -57,6 +60,38 @@ def claim(
       WorkdirError: the folder holds something else, a run with another config, or a run that is
         going on.
     """
+    _check_is_run(workdir)
+    described = describe(config, prepared, split, external)
+    with locking.try_exclusive(workdir / ".lock") as held:
+        if not held:
+            raise WorkdirError(f"another process is running in --workdir={workdir}")
+        _write_or_check(workdir, described)
+        yield (workdir / "results.json").exists()
+
+
+def join(
+    workdir: Path, config: ml_collections.ConfigDict, prepared: source.Prepared, split: str
+) -> None:
+    """Makes the folder that of one run by several processes: `claim` without the holding.
+
+    The lock is held only while `config.json` is written or compared. Who then does what is the
+    experiment's affair.
+
+    Raises:
+      WorkdirError: as `claim`.
+    """
+    _check_is_run(workdir)
+    described = describe(config, prepared, split)
+    for _ in range(JOIN_TRIES):
+        with locking.try_exclusive(workdir / ".lock") as held:
+            if held:
+                return _write_or_check(workdir, described)
+        time.sleep(0.1)
+    raise WorkdirError(f"another process is running in --workdir={workdir}")
+
+
+def _check_is_run(workdir: Path) -> None:
+    """Raises WorkdirError where the folder is neither new nor a run's."""
     path = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
         raise WorkdirError(f"--workdir={workdir} is a file; choose a folder")
@@ -70,15 +105,15 @@ def claim(
         raise WorkdirError(
             f"--workdir={workdir} holds files but no run (no config.json); choose another folder"
         )
-    described = describe(config, prepared, split, external)
-    with locking.try_exclusive(workdir / ".lock") as held:
-        if not held:
-            raise WorkdirError(f"another process is running in --workdir={workdir}")
-        if path.exists():
-            _check_same(workdir, _read(path), described)
-        else:
-            results.write_results(path, described)
-        yield (workdir / "results.json").exists()
+
+
+def _write_or_check(workdir: Path, described: Mapping[str, Any]) -> None:
+    """Writes `config.json`, or where it is there compares. Needs the folder's lock."""
+    path = workdir / "config.json"
+    if path.exists():
+        _check_same(workdir, _read(path), described)
+    else:
+        results.write_results(path, described)
 
 
 def describe(

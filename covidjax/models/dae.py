@@ -22,6 +22,8 @@ LINEAR = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 # Of those whose output is added to what came before: a residual network starts near the identity.
 SMALL = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
 
+NORMS = ("none", "batch")  # after each convolution but the first and the last
+
 Images = Float[Array, "batch height width channels"]
 Levels = Float[Array, " batch"]
 
@@ -37,6 +39,7 @@ class Bottleneck(nn.Module):
       widths: channels of the stages, each of which halves the image.
       code: channels of the code, which has 1 / 2 ** len(widths) of the image's height and width.
       residual: the output is subtracted from the input.
+      norm: of NORMS, before each ReLU.
       dtype: of the activations; parameters and the result stay float32.
       kernels: "auto" takes what is fastest on the device at hand, "plain" XLA's own everywhere.
     """
@@ -44,20 +47,22 @@ class Bottleneck(nn.Module):
     widths: Sequence[int] = (32, 64, 64)
     code: int = 32
     residual: bool = False
+    norm: str = "none"
     dtype: jnp.dtype = jnp.float32
     kernels: str = "auto"
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False, levels: Levels | None = None) -> Images:
-        """Denoised float32 images; `train` and `levels` change nothing."""
-        del train, levels
+        """Denoised float32 images; `levels` are unused. With a norm, training moves statistics."""
+        del levels
+        norm = _normalization(self.norm, train, self.dtype, self.kernels)
         conv = _convolution(self.dtype, self.kernels, use_bias=True)
         x = pad_to_multiple(images.astype(self.dtype), 2 ** len(self.widths))
         for width in self.widths:
-            x = max_pool(nn.relu(conv(width, (3, 3))(x)), kernels=self.kernels)
-        x = nn.relu(conv(self.code, (3, 3))(x))
+            x = max_pool(nn.relu(norm(conv(width, (3, 3))(x))), kernels=self.kernels)
+        x = nn.relu(norm(conv(self.code, (3, 3))(x)))
         for width in reversed(self.widths):
-            x = nn.relu(conv(width, (3, 3))(repeat(x)))
+            x = nn.relu(norm(conv(width, (3, 3))(repeat(x))))
         x = conv(images.shape[-1], (3, 3))(x)
         return _finished(images, x, self.residual)
 
@@ -78,6 +83,7 @@ class UNet(nn.Module):
         number is of the bottom, which is passed once.
       residual: the output is subtracted from the input.
       noise_map: the level is a further input channel; f is then homogeneous in both together.
+      norm: of NORMS, in the blocks, before each ReLU; any but "none" ends the homogeneity.
       dtype: of the activations; parameters and the result stay float32.
       kernels: "auto" takes what is fastest on the device at hand, "plain" XLA's own everywhere.
     """
@@ -86,19 +92,20 @@ class UNet(nn.Module):
     blocks: Sequence[int] = (2, 1, 1)
     residual: bool = True
     noise_map: bool = False
+    norm: str = "none"
     dtype: jnp.dtype = jnp.float32
     kernels: str = "auto"
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False, levels: Levels | None = None) -> Images:
-        """Denoised float32 images; `train` changes nothing.
+        """Denoised float32 images.
 
         Args:
           images: noisy.
-          train: for the same call as the other networks'.
+          train: with a norm, use the batch's statistics and move the running ones.
           levels: of each image, in [0, 1] or so; for `noise_map`, else unused.
         """
-        del train
+        norm = _normalization(self.norm, train, self.dtype, self.kernels)
         conv = _convolution(self.dtype, self.kernels, use_bias=False)
         widths = [self.width * (level + 1) for level in range(len(self.blocks))]
         x = fold(pad_to_multiple(images.astype(self.dtype), 2 ** len(self.blocks)))
@@ -110,15 +117,15 @@ class UNet(nn.Module):
         x = linear(widths[0], (3, 3))(x)
         skips = []
         for width, below, count in zip(widths, widths[1:], self.blocks, strict=False):
-            x = _blocks(x, conv, width, count)
+            x = _blocks(x, conv, norm, width, count)
             skips.append(x)
             x = linear(below, (2, 2), strides=(2, 2))(x)
-        x = _blocks(x, conv, widths[-1], self.blocks[-1])
+        x = _blocks(x, conv, norm, widths[-1], self.blocks[-1])
         for width, count, skip in zip(
             widths[-2::-1], self.blocks[-2::-1], reversed(skips), strict=True
         ):
             x = unfold(linear(4 * width, (1, 1))(x)) + skip
-            x = _blocks(x, conv, width, count)
+            x = _blocks(x, conv, norm, width, count)
         x = unfold(conv(4 * images.shape[-1], (3, 3), kernel_init=SMALL)(x))
         return _finished(images, x, self.residual)
 
@@ -132,6 +139,7 @@ class DnCNN(nn.Module):
       width: channels.
       depth: convolutions, at least 2; 17 for one level of noise in the paper, 20 for blind ones.
       residual: the output is subtracted from the input.
+      norm: of NORMS; the paper has "batch".
       dtype: of the activations; parameters, BatchNorm statistics and the result stay float32.
       kernels: "auto" takes what is fastest on the device at hand, "plain" XLA's own everywhere.
     """
@@ -139,6 +147,7 @@ class DnCNN(nn.Module):
     width: int = 64
     depth: int = 17
     residual: bool = True
+    norm: str = "batch"
     dtype: jnp.dtype = jnp.float32
     kernels: str = "auto"
 
@@ -146,11 +155,11 @@ class DnCNN(nn.Module):
     def __call__(self, images: Images, train: bool = False, levels: Levels | None = None) -> Images:
         """Denoised float32 images; needs mutable `batch_stats` to train. `levels` are unused."""
         del levels
-        norm = batch_norm(train, self.dtype, self.kernels)
+        norm = _normalization(self.norm, train, self.dtype, self.kernels)
         conv = _convolution(self.dtype, self.kernels, use_bias=False)
         x = nn.relu(conv(self.width, (3, 3), use_bias=True)(images.astype(self.dtype)))
         for _ in range(self.depth - 2):
-            x = nn.relu(norm()(conv(self.width, (3, 3))(x)))
+            x = nn.relu(norm(conv(self.width, (3, 3))(x)))
         x = conv(images.shape[-1], (3, 3), kernel_init=SMALL)(x)
         return _finished(images, x, self.residual)
 
@@ -184,12 +193,27 @@ def repeat(x: Images) -> Images:
     return x.reshape(batch, 2 * height, 2 * width, channels)
 
 
-def _blocks(x: Images, conv: Callable[..., nn.Module], width: int, count: int) -> Images:
+def _blocks(
+    x: Images,
+    conv: Callable[..., nn.Module],
+    norm: Callable[[Images], Images],
+    width: int,
+    count: int,
+) -> Images:
     """Residual blocks: two 3 x 3 convolutions with a ReLU between them, and the input added."""
     for _ in range(count):
-        y = nn.relu(conv(width, (3, 3))(x))
+        y = nn.relu(norm(conv(width, (3, 3))(x)))
         x = x + conv(width, (3, 3), kernel_init=SMALL)(y)
     return x
+
+
+def _normalization(
+    name: str, train: bool, dtype: jnp.dtype, kernels: str
+) -> Callable[[Images], Images]:
+    """A new layer for each call; called in the module's own `__call__`."""
+    if name == "none":
+        return lambda x: x
+    return lambda x: batch_norm(train, dtype, kernels)()(x)
 
 
 def _convolution(dtype: jnp.dtype, kernels: str, *, use_bias: bool) -> Callable[..., nn.Module]:

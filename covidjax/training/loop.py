@@ -19,7 +19,7 @@ from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
 
-SETTLE_SECONDS = 0.001
+SETTLE_SECONDS = 0.0002
 
 
 class NonFiniteError(FloatingPointError):

@@ -51,9 +51,9 @@ def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
 def launch(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Launched]:
     """Runs `python launch.py ARGUMENTS` to its end."""
 
-    def run(*arguments: str) -> Launched:
+    def run(*arguments: str, timeout: int = 300) -> Launched:
         process = start(*arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=timeout)
         return process.returncode, out, err
 
     return run

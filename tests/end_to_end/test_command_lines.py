@@ -48,8 +48,12 @@ MISTAKES = {
     "--config=configs/dae.py:net=unett": "did you mean unet?",
     "--config=configs/dae.py:noise=gauss": "did you mean gaussian?",
     "--config=configs/dae.py:level=high": "level='high': write a number, or LOW-HIGH",
-    "--config=configs/dae.py --config.patch=256": "config.patch=256 is more than the 128",
+    "--config=configs/dae.py --config.patch=256": "config.patch=256 is more than the 32",
     "--config=configs/dae.py --config.noise.dead=1.5": "config.noise.dead must be in [0, 1)",
+    f"{PNEUMONIA} --config.overide=x": "did you mean override",
+    f"{PNEUMONIA} --config.override=/nowhere.json": "--config.override=/nowhere.json cannot be",
+    "--config=configs/tune_dae.py:task=covid": "'task' is unknown",
+    "--config=configs/tune_dae.py --config.tuner.fields=emma": "did you mean ema?",
     # numbers out of range
     f"{PNEUMONIA} --config.batch_size=0": "config.batch_size must be at least 1",
     "--config=configs/cnn.py:task=cause --config.threshold=0.3": "threshold='0.3' is for two",

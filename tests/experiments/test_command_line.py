@@ -1,5 +1,6 @@
 """Mistakes on the command line become one line; `--help` lists what there is."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def test_config_name(config: list[str]) -> None:
 
 def test_known_configs_leave_out_what_is_no_experiment() -> None:
     known = command_line.known_configs()
-    assert {"configs/cnn.py", "configs/resnet.py", "configs/dae.py"} <= set(known)
+    expected = {"cnn", "resnet", "dae", "tune_dae"}
+    assert {f"configs/{name}.py" for name in expected} <= set(known)
     assert not {"configs/__init__.py", "configs/common.py"} & set(known)
 
 
@@ -88,3 +90,79 @@ def test_help_for_a_config_lists_its_fields_with_values_and_notes() -> None:
 def test_help_for_no_config_fails() -> None:
     with pytest.raises(FileNotFoundError):
         command_line.help_text(["launch.py", "--help", "--config=/nowhere.py"])
+
+
+# --config.override
+
+
+def overridden(tmp_path: Path, fields: object, *flags_given: str) -> object:
+    """The config with the fields of a file, as `parse` gives it."""
+    path = tmp_path / "best_config.json"
+    path.write_text(fields if isinstance(fields, str) else json.dumps(fields))
+    argv = [sys.argv[0], CONFIG, f"--config.override={path}", *flags_given]
+    sys.argv = argv
+    rest, found = command_line.take_override(argv)
+    assert found == str(path) and len(rest) == len(argv) - 1
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    sys.argv = rest
+    values(rest)
+    flag = values["config"]
+    command_line.apply_override(flag.value, found, flag.override_values)
+    return flag.value
+
+
+def test_the_fields_of_a_file_are_set_in_their_own_types(tmp_path: Path) -> None:
+    fields = {"ema": 0, "model.widths": [8, 16], "optimizer": {"learning_rate": 0.01}}
+    config = overridden(tmp_path, {**fields, "mirror": False})
+    assert (config.ema, config.model.widths, config.mirror) == (0.0, (8, 16), False)
+    assert isinstance(config.ema, float)
+    assert (config.optimizer.learning_rate, config.optimizer.name) == (0.01, "adamw")
+    assert "override" not in config
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    fields = {"ema": 0.5, "model.widths": [8, 16], "epochs": 7}
+    given = ["--config.ema=0.9", "--config.model.widths=(4,)"]
+    config = overridden(tmp_path, fields, *given)
+    assert (config.ema, config.model.widths, config.epochs) == (0.9, (4,), 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"model.width": 3}, "the config has no field 'model.width', did you mean model.widths"),
+        ({"epochs": 2.5}, "epochs=2.5: expected a whole number"),
+        ({"epochs": True}, "epochs=True: expected a whole number"),
+        ({"ema": "high"}, "ema='high': expected a number"),
+        ({"mirror": 1}, "mirror=1: expected true or false"),
+        ({"task": 3}, "task=3: expected text"),
+        ({"model.widths": 8}, "model.widths=8: expected a list"),
+        ({"model.widths": ["a"]}, "expected a whole number"),
+        ({"model": 3}, "the config has no field 'model'"),
+        ([1, 2], "holds no fields"),
+        ("{", "is no JSON"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_sets_nothing(
+    tmp_path: Path, fields: object, line: str
+) -> None:
+    with pytest.raises(ValueError, match="--config.override=") as caught:
+        overridden(tmp_path, fields)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--config.override=/nowhere.json cannot be read"):
+        command_line.apply_override(None, "/nowhere.json", {})
+
+
+def test_the_override_is_found_in_both_spellings() -> None:
+    rest, path = command_line.take_override(["launch.py", "--config.override", "a.json", "--x=1"])
+    assert (rest, path) == (["launch.py", "--x=1"], "a.json")
+    assert command_line.take_override(["launch.py", "--x=1"]) == (["launch.py", "--x=1"], "")
+
+
+def test_help_names_the_override() -> None:
+    text = command_line.help_text(["launch.py", CONFIG, "--help"])
+    assert "  --config.override=FILE" in text

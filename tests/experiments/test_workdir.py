@@ -141,3 +141,19 @@ def test_a_running_process_keeps_others_out(tmp_path: Path) -> None:
         process.join()
     with workdir.claim(tmp_path, config(), PREPARED, "split") as finished:
         assert finished is False
+
+
+def test_several_processes_may_join_one_run_of_one_config(tmp_path: Path) -> None:
+    for _ in range(2):
+        workdir.join(tmp_path, config(), PREPARED, "split")
+    with pytest.raises(workdir.WorkdirError, match="seed: 0 there, 1 now"):
+        workdir.join(tmp_path, config(seed=1), PREPARED, "split")
+
+
+def test_nobody_joins_a_run_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workdir, "JOIN_TRIES", 2)
+    with (
+        workdir.claim(tmp_path, config(), PREPARED, "split"),
+        pytest.raises(workdir.WorkdirError, match="another process is running"),
+    ):
+        workdir.join(tmp_path, config(), PREPARED, "split")

@@ -112,8 +112,22 @@ def test_folding_keeps_what_is_next_to_each_other_together():
     assert dae.repeat(x)[0, :2, :4, 0].tolist() == [[0, 0, 1, 1]] * 2
 
 
-def test_training_dncnn_moves_its_statistics_and_inference_does_not():
-    model = models.create("dncnn", **TINY["dncnn"])
+@pytest.mark.parametrize("name", list(TINY))
+def test_a_norm_is_a_choice_of_every_network(name):
+    shapes = {
+        norm: jax.eval_shape(
+            lambda norm=norm: models.create(name, **TINY[name], norm=norm).init(
+                jax.random.key(0), IMAGES
+            )
+        )
+        for norm in dae.NORMS
+    }
+    assert "batch_stats" not in shapes["none"] and "batch_stats" in shapes["batch"]
+
+
+@pytest.mark.parametrize("name", ["dncnn", "unet"])
+def test_training_with_a_norm_moves_its_statistics_and_inference_does_not(name):
+    model = models.create(name, **TINY[name], norm="batch")
     variables = positive_statistics(drawn(model))
 
     @partial(jax.jit, static_argnums=0)

@@ -23,10 +23,10 @@ print(sum(name.endswith("cache_hits") for name in found), jax.config.jax_compila
 """
 
 
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.Popen[str]:
     kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder)],
+        [sys.executable, "-c", program, str(folder)],
         cwd=ROOT,
         env={**kept, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,
@@ -86,3 +86,13 @@ def test_a_folder_given_to_jax_itself_goes_before(tmp_path):
     theirs = str(tmp_path / "theirs")
     _, used, _ = end(start(tmp_path / "ours", JAX_COMPILATION_CACHE_DIR=theirs))
     assert used == theirs and not (tmp_path / "ours").exists()
+
+
+def test_the_folder_stays_below_its_limit(filled, tmp_path):
+    whole = sum(map(len, programs(filled).values()))
+    limit = max(map(len, programs(filled).values()))
+    assert limit < whole  # so that all of them do not fit
+    limited = PROGRAM.replace("steps.keep", f"steps.COMPILED_BYTES = {limit}\nsteps.keep")
+    _, _, err = end(start(tmp_path, program=limited))
+    kept = programs(tmp_path)
+    assert 0 < sum(map(len, kept.values())) <= limit and "Error" not in err

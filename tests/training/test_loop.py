@@ -251,3 +251,18 @@ def test_judging_counts_the_evaluations_since_the_best(evaluations, patience, fi
         "evaluations_since_best": since,
         "finished": finished,
     }
+
+
+def test_a_report_sees_every_evaluation_and_what_it_raises_ends_the_run(tmp_path, start, step_fn):
+    seen = []
+
+    def report(step, figure):
+        seen.append((step, figure))
+        if step == 8:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        tiny.fit(tmp_path, step_fn=step_fn, initial=start(), report=report)
+    written = tiny.last_line_of_each_step(tmp_path, "validation")
+    assert [step for step, _ in seen] == [4, 8] == list(written)
+    assert [figure for _, figure in seen] == [line["score"] for line in written.values()]

@@ -92,6 +92,7 @@ def fit(
     stream: Iterator[dict[str, np.ndarray]] | None = None,
     initial: state.TrainState | None = None,
     label: str = "",
+    report: Callable[[int, float], None] | None = None,
     **options: Any,
 ) -> tuple[state.TrainState, Progress]:
     """`loop.fit` on one device, as a process would that is started anew on `folder`."""
@@ -114,6 +115,7 @@ def fit(
                 record=log,
                 label=label,
                 quiet=True,
+                report=report,
             )
     finally:
         if checkpoints is None:

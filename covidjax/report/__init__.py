@@ -1,0 +1,1 @@
+"""Pages that a person reads: sections of text, tables and figures as one HTML file."""
