@@ -18,6 +18,7 @@ from covidjax.data.noise import NOISES, Noise
 from covidjax.data.table import read_table
 from covidjax.experiments import dip_fit, dip_queue, dip_report, dip_tasks, dip_warm, workdir
 from covidjax.experiments.fields import check_values, flatten
+from covidjax.experiments.prepared import prepared_data
 from covidjax.kernels.build import load as load_kernels
 from covidjax.models.unet import UNETS
 from covidjax.training import record
@@ -63,13 +64,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     check(config)
-    prepared = source.resolve(
-        config.data.source,
-        config.data.data_dir,
-        config.data.archive,
-        source.phantom_parameters(config.phantom),
-        progress=not config.quiet,
-    )
+    prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
     if phantom:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
