@@ -30,7 +30,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify, denoise, eda, tune
+from covidjax.experiments import classify, denoise, dip, eda, tune
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
@@ -38,6 +38,7 @@ from covidjax.training.loop import NonFiniteError, StoppedError
 EXPERIMENTS = {
     "classify": classify.run,
     "denoise": denoise.run,
+    "dip": dip.run,
     "eda": eda.run,
     "tune": tune.run,
 }

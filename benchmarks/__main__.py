@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks import (
     build,
     denoising,
+    dip,
     epoch,
     first_step,
     inputs,
@@ -45,6 +46,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "unet_train": denoising.unet_train,
     "dncnn_train": denoising.dncnn_train,
     "denoise_image": denoising.denoise_image,
+    "dip_32": dip.dip_32,
+    "dip_128": dip.dip_128,
     "input_full_size": inputs.input_full_size,
     "input_cached": inputs.input_cached,
     "epoch": epoch.epoch,

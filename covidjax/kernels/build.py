@@ -19,7 +19,7 @@ import jax
 from covidjax.data import locking
 
 HERE = Path(__file__).parent
-SOURCES = ("winograd.cc", "patches.cc")
+SOURCES = ("winograd.cc", "patches.cc", "hourglass.cc")
 HEADERS = ("parallel.h", "vector.h")
 TARGETS = (
     "winograd_forward",
@@ -27,6 +27,14 @@ TARGETS = (
     "patches_forward",
     "patches_input_gradient",
     "patches_kernel_gradient",
+    "norm_forward",
+    "norm_backward",
+    "merge_forward",
+    "merge_backward",
+    "perturb",
+    "few_forward",
+    "few_input_gradient",
+    "few_kernel_gradient",
 )
 FLAGS = ("-std=gnu++17", "-O3", "-fPIC", "-shared", "-pthread", "-w")
 COMPILERS = ("c++", "g++", "clang++")

@@ -1,8 +1,10 @@
-// 3 x 3 convolutions with stride 1 and one pixel of zero padding by Winograd's F(4 x 4, 3 x 3).
+// 3 x 3 convolutions with stride 1 and one pixel of padding by Winograd's F(4 x 4, 3 x 3): zeros, or
+// with `mirror` the image reflected at its outermost pixels.
 // What winograd.py says in array operations, tile by tile, so that a tile's values stay in cache.
 //
-// Arrays are float32, row-major: images [batch, height, width, channels], kernel [3, 3, in, out].
-// Channels are multiples of LANES. A tile is 6 x 6 pixels of the input, 4 x 4 of the output.
+// Arrays are float32, row-major: images [batch, height, width, channels], kernel [3, 3, in, out], with
+// any number of channels. A tile is 6 x 6 pixels of the input, 4 x 4 of the output; its channels are
+// filled up to a multiple of LANES.
 
 #include <algorithm>
 #include <cstdint>
@@ -77,8 +79,12 @@ inline void kernel_from_tile(const Vector* u, int step, Vector* to, int to_step)
   to[2 * to_step] = P2 * sum_p + Q2 * sum_q + u[5 * step];
 }
 
+// Channels of a tile: a multiple of LANES.
+inline int64_t filled(int64_t channels) { return (channels + LANES - 1) / LANES * LANES; }
+
 struct Shape {
   int64_t batch, height, width;
+  bool mirror = false;  // what lies beyond the image's edge: its reflection, or zeros
   int64_t rows() const { return (height + OUTPUTS - 1) / OUTPUTS; }
   int64_t columns() const { return (width + OUTPUTS - 1) / OUTPUTS; }
   int64_t tiles() const { return batch * rows() * columns(); }
@@ -93,22 +99,54 @@ inline Place place(const Shape& shape, int64_t tile) {
   return {tile / (rows * columns), tile / columns % rows * OUTPUTS, tile % columns * OUTPUTS};
 }
 
-// SIDE x SIDE pixels from (top, left) on; zeros beyond the image.
+// The first `count` of a vector, zeros behind them.
+inline Vector load_some(const float* from, int64_t count) {
+  if (count >= LANES) return load(from);
+  float values[LANES] = {};
+  std::copy(from, from + count, values);
+  return load(values);
+}
+
+inline void store_some(float* to, Vector value, int64_t count) {
+  if (count >= LANES) return store(to, value);
+  float values[LANES];
+  store(values, value);
+  if (count == 4)  // what a skip adds
+    std::copy(values, values + 4, to);
+  else
+    std::copy(values, values + count, to);
+}
+
+// Where a row or column that may lie one beyond the edge is read; -1 where there is nothing.
+inline int64_t read_at(int64_t at, int64_t size, bool mirror) {
+  if (at >= 0 && at < size) return at;
+  return !mirror || at < -1 || at > size ? -1 : at < 0 ? 1 : size - 2;
+}
+
+// SIDE x SIDE pixels from (top, left) on, LANES channels from c on.
 template <int SIDE>
-inline void load_pixels(const float* images, const Shape& shape, int64_t channels, int64_t image,
-                        int64_t top, int64_t left, Vector* to) {
-  const float* corner = images + ((image * shape.height + top) * shape.width + left) * channels;
+inline void load_pixels(const float* images, const Shape& shape, int64_t channels, int64_t c,
+                        int64_t image, int64_t top, int64_t left, Vector* to) {
+  const float* corner = images + ((image * shape.height + top) * shape.width + left) * channels + c;
   const bool inside = top >= 0 && left >= 0 && top + SIDE <= shape.height && left + SIDE <= shape.width;
-  if (inside) {
+  const int64_t count = channels - c;
+  // Whole vectors are read where the array has so many numbers; what they hold beyond the pixel's
+  // channels meets no weight.
+  const float* end = images + shape.batch * shape.height * shape.width * channels;
+  const float* last = corner + ((SIDE - 1) * shape.width + SIDE - 1) * channels;
+  if (inside && last + LANES <= end) {
     for (int i = 0; i < SIDE; ++i)
       for (int j = 0; j < SIDE; ++j) to[i * SIDE + j] = load(corner + (i * shape.width + j) * channels);
     return;
   }
   for (int i = 0; i < SIDE; ++i)
     for (int j = 0; j < SIDE; ++j) {
-      const int64_t row = top + i, column = left + j;
-      const bool there = row >= 0 && row < shape.height && column >= 0 && column < shape.width;
-      to[i * SIDE + j] = there ? load(corner + (i * shape.width + j) * channels) : Vector{};
+      const int64_t row = read_at(top + i, shape.height, shape.mirror);
+      const int64_t column = read_at(left + j, shape.width, shape.mirror);
+      to[i * SIDE + j] =
+          row < 0 || column < 0
+              ? Vector{}
+              : load_some(corner + ((row - top) * shape.width + column - left) * channels, count);
     }
 }
 
@@ -118,7 +156,7 @@ void input_tile(const float* images, const Shape& shape, int64_t channels, int64
   const Place at = place(shape, tile);
   for (int64_t c = 0; c < channels; c += LANES) {
     Vector pixels[PLANES], half[PLANES];
-    load_pixels<TILE>(images + c, shape, channels, at.image, at.top - 1, at.left - 1, pixels);
+    load_pixels<TILE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, pixels);
     for (int j = 0; j < TILE; ++j) to_tile(pixels + j, half + j, TILE);
     for (int i = 0; i < TILE; ++i) {
       Vector row[TILE];
@@ -145,7 +183,8 @@ void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t c
     for (int64_t i = 0; i < high; ++i) {
       Vector row[OUTPUTS];
       from_tile(half + i * TILE, 1, row, 1);
-      for (int64_t j = 0; j < wide; ++j) store(corner + (i * shape.width + j) * channels + c, row[j]);
+      for (int64_t j = 0; j < wide; ++j)
+        store_some(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
     }
   }
 }
@@ -156,7 +195,7 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
   const Place at = place(shape, tile);
   for (int64_t c = 0; c < channels; c += LANES) {
     Vector pixels[OUTPUTS * OUTPUTS], half[TILE * OUTPUTS];
-    load_pixels<OUTPUTS>(gradient + c, shape, channels, at.image, at.top, at.left, pixels);
+    load_pixels<OUTPUTS>(gradient, shape, channels, c, at.image, at.top, at.left, pixels);
     for (int j = 0; j < OUTPUTS; ++j) spread(pixels + j, OUTPUTS, half + j, OUTPUTS);
     for (int i = 0; i < TILE; ++i) {
       Vector row[TILE];
@@ -167,29 +206,33 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
 }
 
 // G w G^T for all channels: [36][panels of out][in][panel]. `turned` is the kernel of the input's
-// gradient: rotated by half a turn, inputs and outputs exchanged.
+// gradient: rotated by half a turn, inputs and outputs exchanged. `out` is filled up with zeros to
+// `full`, a multiple of LANES.
 void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_t out, bool turned,
                   float* to) {
+  const int64_t full = filled(out);
   parallel_for(pool, in, [&](int64_t i) {
-    alignas(64) float weights[TAPS * TAPS][LANES];
-    for (int64_t o = 0; o < out; o += LANES) {
+    alignas(64) float weights[TAPS * TAPS][LANES] = {};
+    for (int64_t o = 0; o < full; o += LANES) {
+      const int64_t count = std::min<int64_t>(LANES, out - o);
       Vector w[TAPS * TAPS], half[TILE * TAPS];
       for (int tap = 0; tap < TAPS * TAPS; ++tap) {
         if (!turned) {
-          w[tap] = load(kernel + (tap * in + i) * out + o);
+          w[tap] = load_some(kernel + (tap * in + i) * out + o, count);
           continue;
         }
-        for (int lane = 0; lane < LANES; ++lane)
+        std::fill(weights[tap] + count, weights[tap] + LANES, 0.0f);
+        for (int lane = 0; lane < count; ++lane)
           weights[tap][lane] = kernel[((TAPS * TAPS - 1 - tap) * out + o + lane) * in + i];
         w[tap] = load(weights[tap]);
       }
       for (int j = 0; j < TAPS; ++j) kernel_to_tile(w + j, TAPS, half + j, TAPS);
-      const int64_t first = o / (COLUMNS * LANES) * COLUMNS * LANES, width = panel(out, first);
+      const int64_t first = o / (COLUMNS * LANES) * COLUMNS * LANES, width = panel(full, first);
       for (int row = 0; row < TILE; ++row) {
         Vector u[TILE];
         kernel_to_tile(half + row * TAPS, 1, u, 1);
         for (int j = 0; j < TILE; ++j)
-          store(to + (row * TILE + j) * in * out + first * in + i * width + o - first, u[j]);
+          store(to + (row * TILE + j) * in * full + first * in + i * width + o - first, u[j]);
       }
     }
   });
@@ -203,29 +246,80 @@ inline int64_t tiles_at_once(int64_t channels, int64_t tiles, int64_t threads) {
   return std::max<int64_t>(1, std::min<int64_t>(share, std::max<int64_t>(fitting, 2 * ROWS)));
 }
 
+// What a mirrored convolution's input gradient has beyond the edge, added to the pixels that stood
+// there. kernel [3, 3, channels, out], gradient [.., out], images [.., channels].
+void add_mirrored(ffi::ThreadPool& pool, const float* gradient, const float* kernel,
+                  const Shape& shape, int64_t channels, int64_t out, float* images) {
+  const int64_t blocks = filled(channels) / LANES;
+  parallel_for(pool, shape.batch * blocks, [&](int64_t task) {
+    const int64_t image = task / blocks, c = task % blocks * LANES;
+    const int64_t count = std::min<int64_t>(LANES, channels - c);
+    float* turned = scratch(TAPS * TAPS * out * LANES);  // [tap][out][LANES]
+    for (int64_t k = 0; k < TAPS * TAPS * out; ++k) {
+      const float* from = kernel + (k / out * channels + c) * out + k % out;
+      for (int64_t lane = 0; lane < LANES; ++lane)
+        turned[k * LANES + lane] = lane < count ? from[lane * out] : 0.0f;
+    }
+    auto add = [&](int64_t row, int64_t column) {
+      Vector sums[TAPS * TAPS];
+      const float* from[TAPS * TAPS];
+      int taps = 0;
+      const float* weights[TAPS * TAPS];
+      for (int i = 0; i < TAPS; ++i)
+        for (int j = 0; j < TAPS; ++j) {
+          const int64_t y = row - i + 1, x = column - j + 1;
+          if (y < 0 || x < 0 || y >= shape.height || x >= shape.width) continue;
+          from[taps] = gradient + ((image * shape.height + y) * shape.width + x) * out;
+          weights[taps] = turned + (i * TAPS + j) * out * LANES;
+          sums[taps++] = Vector{};
+        }
+      for (int64_t o = 0; o < out; ++o)
+        for (int t = 0; t < taps; ++t) sums[t] += from[t][o] * load(weights[t] + o * LANES);
+      for (int t = 1; t < taps; ++t) sums[0] += sums[t];
+      const int64_t y = read_at(row, shape.height, true), x = read_at(column, shape.width, true);
+      float* to = images + ((image * shape.height + y) * shape.width + x) * channels + c;
+      store_some(to, load_some(to, count) + sums[0], count);
+    };
+    for (int64_t column = -1; column <= shape.width; ++column) {
+      add(-1, column);
+      add(shape.height, column);
+    }
+    for (int64_t row = 0; row < shape.height; ++row) {
+      add(row, -1);
+      add(row, shape.width);
+    }
+  });
+}
+
 ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
-                   ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles, bool turned) {
+                   ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles, bool turned,
+                   bool mirror) {
   const auto sizes = images.dimensions();
-  const Shape shape{sizes[0], sizes[1], sizes[2]};
+  // The gradient has nothing beyond its edge, the image of which it is the gradient has.
+  const Shape shape{sizes[0], sizes[1], sizes[2], mirror && !turned};
   const int64_t in = sizes[3], out = result->dimensions()[3];
+  const int64_t in_row = filled(in), out_row = filled(out);
   float* weights = tiles->typed_data();
   kernel_tiles(pool, kernel.typed_data(), in, out, turned, weights);
-  const int64_t count = tiles_at_once(in + out, shape.tiles(), pool.num_threads());
-  const int64_t in_plane = count * in + LANES, out_plane = count * out + LANES;
+  const int64_t count = tiles_at_once(in_row + out_row, shape.tiles(), pool.num_threads());
+  const int64_t in_plane = count * in_row + LANES, out_plane = count * out_row + LANES;
   parallel_for(pool, (shape.tiles() + count - 1) / count, [&](int64_t part) {
     const int64_t first = part * count, here = std::min(count, shape.tiles() - first);
     float* inputs = scratch(PLANES * (in_plane + out_plane));
     float* outputs = inputs + PLANES * in_plane;
     for (int64_t t = 0; t < here; ++t)
-      input_tile(images.typed_data(), shape, in, first + t, inputs + t * in, in_plane);
+      input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
     for (int p = 0; p < PLANES; ++p)
-      for (int64_t o = 0; o < out; o += COLUMNS * LANES)
-        panel_product<false>(panel(out, o), here, in, inputs + p * in_plane, in, 1,
-                             weights + p * in * out + o * in, panel(out, o),
-                             outputs + p * out_plane + o, out);
+      for (int64_t o = 0; o < out_row; o += COLUMNS * LANES)
+        panel_product<false>(panel(out_row, o), here, in, inputs + p * in_plane, in_row, 1,
+                             weights + p * in * out_row + o * in, panel(out_row, o),
+                             outputs + p * out_plane + o, out_row);
     for (int64_t t = 0; t < here; ++t)
-      output_tile(outputs + t * out, out_plane, shape, out, first + t, result->typed_data());
+      output_tile(outputs + t * out_row, out_plane, shape, out, first + t, result->typed_data());
   });
+  if (mirror && turned)
+    add_mirrored(pool, images.typed_data(), kernel.typed_data(), shape, out, in,
+                 result->typed_data());
   return ffi::Error::Success();
 }
 
@@ -234,11 +328,13 @@ constexpr int64_t GRADIENT_ROWS = 48;  // of inputs, a task
 ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
                            ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
                            ffi::ResultBuffer<ffi::F32> products, ffi::ResultBuffer<ffi::F32> space,
-                           int64_t count) {
+                           int64_t count, bool mirror) {
   const auto sizes = images.dimensions();
-  const Shape shape{sizes[0], sizes[1], sizes[2]};
-  const int64_t in = sizes[3], out = gradient.dimensions()[3];
-  const int64_t in_plane = count * in + LANES, out_plane = count * out + LANES;
+  const Shape shape{sizes[0], sizes[1], sizes[2], mirror};
+  const Shape plain{sizes[0], sizes[1], sizes[2]};
+  const int64_t in = sizes[3], out = gradient.dimensions()[3];  // out is a multiple of LANES
+  const int64_t in_row = filled(in);
+  const int64_t in_plane = count * in_row + LANES, out_plane = count * out + LANES;
   float* inputs = space->typed_data();
   float* outputs = inputs + PLANES * in_plane;
   float* sums = products->typed_data();
@@ -248,8 +344,8 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
     constexpr int64_t CHUNK = 8;
     parallel_for(pool, (here + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
       for (int64_t t = chunk * CHUNK; t < std::min(here, (chunk + 1) * CHUNK); ++t) {
-        input_tile(images.typed_data(), shape, in, first + t, inputs + t * in, in_plane);
-        gradient_tile(gradient.typed_data(), shape, out, first + t, outputs + t * out, out_plane);
+        input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
+        gradient_tile(gradient.typed_data(), plain, out, first + t, outputs + t * out, out_plane);
       }
     });
     parallel_for(pool, PLANES * parts, [&](int64_t task) {
@@ -260,9 +356,9 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
         const float* b = outputs + p * out_plane + o;
         float* c = sums + (p * in + i) * out + o;
         if (first == 0)
-          panel_product<false>(width, rows, here, a, 1, in, b, out, c, out);
+          panel_product<false>(width, rows, here, a, 1, in_row, b, out, c, out);
         else
-          panel_product<true>(width, rows, here, a, 1, in, b, out, c, out);
+          panel_product<true>(width, rows, here, a, 1, in_row, b, out, c, out);
       }
     });
   }
@@ -296,7 +392,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_forward, covidjax::forward,
                                   .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Attr<bool>("turned"));
+                                  .Attr<bool>("turned")
+                                  .Attr<bool>("mirror"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_kernel_gradient, covidjax::kernel_gradient,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
@@ -305,4 +402,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_kernel_gradient, covidjax::kerne
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
                                   .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Attr<int64_t>("tiles"));
+                                  .Attr<int64_t>("tiles")
+                                  .Attr<bool>("mirror"));

@@ -11,12 +11,14 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import common, dae
+from configs import dip as dip_config
 from covidjax.data.noise import NOISES
 from covidjax.experiments import (
     classify,
     classify_check,
     command_line,
     denoise_check,
+    dip,
     eda_check,
     tune,
 )
@@ -28,6 +30,7 @@ CLASSIFIERS = ["cnn", "resnet"]
 CHECKS = {
     "classify": classify_check.check,
     "denoise": denoise_check.check,
+    "dip": dip.check,
     "eda": eda_check.check,
     "tune": tune.check,
 }
@@ -46,7 +49,18 @@ VALUES = {
     "noise": ("low_dose", lambda config: config.noise.kind == "low_dose"),
     "level": ("10-20", lambda config: (config.noise.low, config.noise.high) == (10, 20)),
     "target": ("cnn", lambda config: config.tuner.target == "cnn"),
+    "width": ("64", lambda config: config.model.width == 64),
+    "images": ("9", lambda config: config.images == 9),
+    "members": ("3", lambda config: config.members == 3),
     "init": ("run:runs/a#fold1", lambda config: config.init == "run:runs/a#fold1"),
+}
+
+
+# Where a name means something else.
+DIP_VALUES = {
+    "task": ("inpaint", lambda config: config.task == "inpaint"),
+    "level": ("10", lambda config: config.level == 10),
+    "net": ("unet", lambda config: config.model.name == "unet"),
 }
 
 
@@ -72,7 +86,7 @@ def documented(module: ModuleType) -> list[str]:
 
 
 def test_there_are_the_shipped_ones() -> None:
-    assert {"cnn", "resnet", "dae", "eda", "tune_dae"} <= set(NAMES)
+    assert {"cnn", "resnet", "dae", "dip", "eda", "tune_dae"} <= set(NAMES)
 
 
 def test_the_docstring_holds_the_exact_command(module: ModuleType) -> None:
@@ -99,7 +113,8 @@ def test_the_commands_of_the_docstring_load(
 
 def test_every_documented_argument_is_taken(module: ModuleType) -> None:
     for name in documented(module):
-        text, holds = VALUES[name]
+        values = VALUES | (DIP_VALUES if module is dip_config else {})
+        text, holds = values[name]
         before = BEFORE.get((module.__name__.removeprefix("configs."), name), "")
         assert holds(module.get_config(f"{before}{name}={text}")), name
         check(module.get_config(f"{before}{name}={text}"))
