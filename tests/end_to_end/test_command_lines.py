@@ -1,5 +1,7 @@
 """What a person can get wrong is one clear line and exit status 2, and leaves nothing behind."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,3 +194,11 @@ def test_folders_that_are_no_run_are_refused(launch_all: Callable, tmp_path: Pat
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     after.pop(tmp_path / "other" / ".lock", None)
     assert after == before
+
+
+def test_starting_imports_the_libraries_of_no_experiment() -> None:
+    code = "import sys, launch; print(*sorted({'matplotlib', 'sklearn'} & sys.modules.keys()))"
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == ""
