@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 
 from covidjax.data.locking import temporary
 
+PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
+
 
 class ResultsError(ValueError):
     """Results that cannot be written in the form asked for."""
@@ -30,6 +32,11 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     text = as_json(results)
     with temporary(path) as file:
         file.write((text + "\n").encode())
+
+
+def read_results(workdir: Path) -> dict[str, Any]:
+    """The `results.json` of a finished run."""
+    return json.loads((workdir / "results.json").read_text(encoding="utf-8"))
 
 
 def as_json(results: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
+from covidjax.evaluation import results
 from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
 from covidjax.experiments.prepared import prepared_data
@@ -64,7 +65,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     with workdir.claim(folder, config, prepared, split, others) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
-            return classify_report.read_results(folder)
+            return results.read_results(folder)
         print(f"Results go to {folder}", flush=True)
         if config.model.kernels != "plain":
             load_kernels(source.cache_root() / "kernels")

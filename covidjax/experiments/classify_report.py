@@ -17,8 +17,6 @@ from covidjax.evaluation.predictions import Predicted
 from covidjax.experiments import classify_evidence, external
 from covidjax.experiments.classify_train import Data, Network, Predictions
 
-PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
-
 
 def write(
     config: ml_collections.ConfigDict,
@@ -45,7 +43,7 @@ def write(
         "experiment": "classify",
         "task": config.task,
         "data": data.prepared.kind,
-        **({"warning": PHANTOM_WARNING} if phantom else {}),
+        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
         "seed": config.seed,
         "seconds": 0.0,
         "splits": {},
@@ -81,12 +79,7 @@ def write(
     model_card.write_model_card(folder / "model_card.md", found, about)
     results.write_results(folder / "results.json", found)
     print(f"{summary(found)}\nPredictions, figures and model_card.md are in {folder}", flush=True)
-    return read_results(folder)
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """The `results.json` of a finished run."""
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results.read_results(folder)
 
 
 def split_table(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Sequence[str]) -> str:
@@ -104,7 +97,7 @@ def split_table(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Seque
 
 def summary(found: Mapping[str, Any]) -> str:
     """A small table of the figures with their intervals."""
-    lines = [PHANTOM_WARNING] if "warning" in found else []
+    lines = [results.PHANTOM_WARNING] if "warning" in found else []
     for split, figures in found["splits"].items():
         lines.append(f"{split} ({found['task']}, n={figures['accuracy']['n']:,})")
         for name, figure in figures.items():

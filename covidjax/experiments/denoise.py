@@ -10,6 +10,7 @@ import ml_collections
 
 from covidjax.data import cache, manifest, source, splits
 from covidjax.data.table import read_table, task_labels
+from covidjax.evaluation import results
 from covidjax.experiments import (
     denoise_cases,
     denoise_check,
@@ -46,7 +47,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     split = manifest.digest([data.fold], data.table)
     with workdir.claim(folder, config, data.prepared, split) as finished:
         if finished:
-            found = denoise_report.read_results(folder)
+            found = results.read_results(folder)
             if found.get("evaluated") == denoise_report.evaluation_of(config):
                 print(f"{folder} is finished: see {folder / 'results.json'}")
                 return found

@@ -1,6 +1,5 @@
 """The files that a denoising run ends with."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from covidjax.experiments import (
 from covidjax.experiments.denoise_train import Data, Network, validate, validation_cases
 from covidjax.training import checkpoint
 from covidjax.training.state import parameter_count
-
-PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
 
 
 def write(
@@ -62,7 +59,7 @@ def write(
         "experiment": "denoise",
         "task": config.noise.kind,
         "data": data.prepared.kind,
-        **({"warning": PHANTOM_WARNING} if phantom else {}),
+        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
         "seed": config.seed,
         "seconds": 0.0,
         "splits": {
@@ -90,7 +87,7 @@ def write(
     found_all["seconds"] = round(time.time() - start, 1)
     results.write_results(folder / "results.json", found_all)
     print(denoise_outputs.table(found_all, name), flush=True)
-    return read_results(folder)
+    return results.read_results(folder)
 
 
 def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_cases.Films:
@@ -108,8 +105,3 @@ def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 in [0, 1]."""
     return images.astype(np.float32) / np.float32(255)
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """The `results.json` of a finished run."""
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))

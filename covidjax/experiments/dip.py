@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from covidjax.data import cache, source
 from covidjax.data.noise import NOISES, Noise
 from covidjax.data.table import read_table
+from covidjax.evaluation import results
 from covidjax.experiments import dip_fit, dip_queue, dip_report, dip_tasks, dip_warm, workdir
 from covidjax.experiments.fields import check_values, flatten
 from covidjax.experiments.prepared import prepared_data
@@ -82,7 +83,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     with workdir.claim(folder, config, prepared, init) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
-            return dip_report.read_results(folder)
+            return results.read_results(folder)
         print(f"Results go to {folder}", flush=True)
         load_kernels(source.cache_root() / "kernels")
         pixels = cache.load_cache(

@@ -1,7 +1,6 @@
 """What a Deep Image Prior run leaves: `results.json`, a CSV of the images, figures."""
 
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,11 +23,6 @@ from covidjax.experiments.dip_queue import Job
 SHOWN = 4  # images in the figures
 Images = NDArray[np.float32]  # [n, height, width]
 Columns = dict[str, list[float]]
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """What `results.json` holds."""
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def comparisons(config: ml_collections.ConfigDict) -> tuple[list[str], str]:
@@ -81,7 +75,7 @@ def write(
     }
     results.write_results(folder / "results.json", contents)
     print(shown_table(named, phantom), flush=True)
-    return read_results(folder)
+    return results.read_results(folder)
 
 
 def stops(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

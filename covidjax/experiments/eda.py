@@ -1,6 +1,5 @@
 """The look at the data: every table, figure and flag, and `eda.html` to read them on."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     with workdir.claim(folder, config, prepared, "") as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'eda.html'}")
-            return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+            return results.read_results(folder)
         print(f"The look goes to {folder}", flush=True)
         data = gather(config, prepared, folder)
         sections, facts = look(config, data, trained)
@@ -156,7 +155,7 @@ def write(
     results.write_results(folder / "results.json", found)
     print("\n".join(f"{n:2}. {sentence}" for n, sentence in enumerate(sentences, 1)))
     print(f"Read {folder / 'eda.html'}", flush=True)
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results.read_results(folder)
 
 
 def page_facts(data: Data) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 from covidjax.data.locking import temporary
 from covidjax.evaluation import results
 from covidjax.experiments import tune_study
-from covidjax.experiments.classify_report import PHANTOM_WARNING, read_results
 from covidjax.experiments.tune_space import Choice, Space, as_fields, as_parameter, changed, table
 from covidjax.experiments.tune_target import Target
 
@@ -33,9 +32,9 @@ def write(
     path = work.folder / "results.json"
     with work.lock:
         trials = tune_study.counted(work.study.get_trials())
-        if path.exists() and read_results(work.folder)["trials"]["total"] == len(trials):
+        if path.exists() and results.read_results(work.folder)["trials"]["total"] == len(trials):
             print(f"{work.folder} is finished: see {path}")
-            return read_results(work.folder)
+            return results.read_results(work.folder)
         best = work.best()
         if best is None:
             reasons = "; ".join(sorted({tune_study.reason(trial) for trial in trials}))
@@ -46,7 +45,7 @@ def write(
         write_best_config(work, config)
         results.write_results(path, found)
     print(f"{summary(found)}\nFigures, trials.csv and best_config.json are in {work.folder}")
-    return read_results(work.folder)
+    return results.read_results(work.folder)
 
 
 def gather(
@@ -70,7 +69,7 @@ def gather(
         "experiment": "tune",
         "task": target.task,
         "data": target.prepared.kind,
-        **({"warning": PHANTOM_WARNING} if phantom else {}),
+        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
         "seed": config.seed,
         "seconds": round(sum(t.user_attrs.get("seconds", 0.0) for t in trials), 1),
         "splits": {
@@ -120,7 +119,7 @@ def write_trial(
     phantom = target.prepared.kind == "phantom"
     found = {
         "data": target.prepared.kind,
-        **({"warning": PHANTOM_WARNING} if phantom else {}),
+        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
         **described(trial, {}),
         "fields": dict(fields),
     }
@@ -174,7 +173,7 @@ def importances(
 
 def summary(found: Mapping[str, Any]) -> str:
     """Some lines: how many trials, the best beside the default, and what to do with it."""
-    lines = [PHANTOM_WARNING] if "warning" in found else []
+    lines = [results.PHANTOM_WARNING] if "warning" in found else []
     counts = ", ".join(f"{n} {name}" for name, n in found["trials"].items() if name != "total")
     lines.append(f"{found['trials']['total']} trials: {counts}")
     for name, figure in found["splits"]["validation"].items():

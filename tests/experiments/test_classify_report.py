@@ -11,6 +11,7 @@ import pytest
 
 from covidjax.data.source import Prepared
 from covidjax.data.splits import Fold
+from covidjax.evaluation import results
 from covidjax.experiments import classify, classify_report, classify_train
 
 GROUPS = [f"patient{row // 2}" for row in range(24)]
@@ -138,7 +139,7 @@ def test_the_summary_shows_undefined_figures_and_missing_intervals() -> None:
     figure = {"value": 0.51234, "ci95": [0.25, 0.75], "n": 1234}
     found = {
         "task": "covid",
-        "warning": classify_report.PHANTOM_WARNING,
+        "warning": results.PHANTOM_WARNING,
         "splits": {
             "test": {
                 "accuracy": figure,
