@@ -42,6 +42,11 @@ class Prepared:
     fingerprint: str
     report: dict[str, Any]
 
+    @property
+    def same_pictures(self) -> list[list[str]]:
+        """Names of images that are identical, or nearly so; for `splits.check_leaks`."""
+        return [*self.report["duplicates"], *self.report["near_duplicates"]]
+
 
 def cache_root() -> Path:
     """The folder for everything that can be made again: $COVIDJAX_CACHE or ~/.cache/covidjax."""

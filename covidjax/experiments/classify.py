@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import cache, manifest, source, splits
+from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
-from covidjax.experiments.prepared import prepared_data
-from covidjax.kernels.build import load as load_kernels
+from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import loop, record, sharding, steps
 from covidjax.transfer import initial
 
@@ -42,8 +41,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     table = read_table(prepared.path)
     labels = task_labels(table, config.task)
     folds = make_folds(config, table, labels)
-    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
-    splits.check_leaks(folds, table, same)
+    splits.check_leaks(folds, table, prepared.same_pictures)
     schedule = make_schedule(
         config, folds, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
     )
@@ -67,19 +65,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return results.read_results(folder)
         print(f"Results go to {folder}", flush=True)
-        if config.model.kernels != "plain":
-            load_kernels(source.cache_root() / "kernels")
+        load_kernels(config)
         manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
         print(table_text, flush=True)
-        images = cache.load_cache(
-            prepared.path,
-            prepared.fingerprint,
-            config.data.size,
-            config.data.equalize,
-            config.data.resize,
-            progress=not config.quiet,
-        )
+        images = cached_pixels(config, prepared)
         data = Data(prepared, images, labels, table, folds)
         network = build(config, mesh, schedule)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from covidjax.data import cache, manifest, source, splits
+from covidjax.data import manifest, source, splits
 from covidjax.data.table import read_table, task_labels
 from covidjax.evaluation import results
 from covidjax.experiments import (
@@ -19,8 +19,7 @@ from covidjax.experiments import (
     workdir,
 )
 from covidjax.experiments.denoise_train import Data, Network, build, train
-from covidjax.experiments.prepared import prepared_data
-from covidjax.kernels.build import load as load_kernels
+from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import loop, record, sharding, steps
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
@@ -94,23 +93,14 @@ def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, 
             fraction=config.validation_fraction,
             seed=config.seed,
         )
-    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
-    splits.check_leaks(folds, table, same)
-    images = cache.load_cache(
-        prepared.path,
-        prepared.fingerprint,
-        config.data.size,
-        config.data.equalize,
-        config.data.resize,
-        progress=not config.quiet,
-    )
+    splits.check_leaks(folds, table, prepared.same_pictures)
+    images = cached_pixels(config, prepared)
     return config, Data(prepared, images, table, folds[0])
 
 
 def make_network(config: ml_collections.ConfigDict, data: Data, mesh: jax.sharding.Mesh) -> Network:
     """The network of a resolved config with its compiled steps, on the fastest kernels."""
-    if config.model.kernels != "plain":
-        load_kernels(source.cache_root() / "kernels")
+    load_kernels(config)
     dispatch = steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
     return build(config, mesh, make_schedule(config, len(data.fold.train), dispatch))
 

@@ -9,11 +9,10 @@ import ml_collections
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.data import source
 from covidjax.data.noise import NOISES, Noise
 from covidjax.experiments import denoise_check, denoise_objective, trained
+from covidjax.experiments.prepared import load_kernels
 from covidjax.experiments.trained import RunError, Variables
-from covidjax.kernels.build import load as load_kernels
 
 Floats = NDArray[np.float32]
 CHUNK_PIXELS = 16 * 128 * 128  # denoised at once
@@ -91,8 +90,7 @@ def load_denoiser(folder: Path) -> Denoiser:
 
 def create(config: ml_collections.ConfigDict, variables: Variables, *, phantom: bool) -> Denoiser:
     """The denoiser of a config's network with these weights."""
-    if config.model.kernels != "plain":
-        load_kernels(source.cache_root() / "kernels")
+    load_kernels(config)
     model = denoise_check.create_model(config)
     return Denoiser(
         config.model.name,

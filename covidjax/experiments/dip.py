@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import cache, source
+from covidjax.data import source
 from covidjax.data.noise import NOISES, Noise
 from covidjax.data.table import read_table
 from covidjax.evaluation import results
 from covidjax.experiments import dip_fit, dip_queue, dip_report, dip_tasks, dip_warm, workdir
 from covidjax.experiments.fields import check_values, flatten
-from covidjax.experiments.prepared import prepared_data
-from covidjax.kernels.build import load as load_kernels
+from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.models.unet import UNETS
 from covidjax.training import record
 
@@ -85,15 +84,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             print(f"{folder} is finished: see {folder / 'results.json'}")
             return results.read_results(folder)
         print(f"Results go to {folder}", flush=True)
-        load_kernels(source.cache_root() / "kernels")
-        pixels = cache.load_cache(
-            prepared.path,
-            prepared.fingerprint,
-            config.data.size,
-            config.data.equalize,
-            config.data.resize,
-            progress=not config.quiet,
-        )
+        load_kernels(config)
+        pixels = cached_pixels(config, prepared)
         engine = make_engine(config)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
             if config.reptile.rounds:

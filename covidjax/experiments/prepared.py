@@ -1,8 +1,11 @@
-"""The prepared dataset that a config asks for."""
+"""What every experiment gets ready as its config says: the dataset, its pixels, the CPU kernels."""
 
 import ml_collections
+import numpy as np
+from numpy.typing import NDArray
 
-from covidjax.data import source
+from covidjax.data import cache, source
+from covidjax.kernels import build
 
 
 def prepared_data(
@@ -24,3 +27,26 @@ def prepared_data(
         source.phantom_parameters(config.phantom),
         progress=not (config.quiet if quiet is None else quiet),
     )
+
+
+def cached_pixels(
+    config: ml_collections.ConfigDict, prepared: source.Prepared, *, quiet: bool | None = None
+) -> NDArray[np.uint8]:
+    """uint8 [m, size, size] of all examples, as `config.data` wants them; see `cache.load_cache`.
+
+    `config` and `quiet` as in `prepared_data`.
+    """
+    return cache.load_cache(
+        prepared.path,
+        prepared.fingerprint,
+        config.data.size,
+        config.data.equalize,
+        config.data.resize,
+        progress=not (config.quiet if quiet is None else quiet),
+    )
+
+
+def load_kernels(config: ml_collections.ConfigDict) -> None:
+    """From now on networks use the compiled CPU kernels, unless `config.model.kernels` is plain."""
+    if config.model.get("kernels") != "plain":
+        build.load(source.cache_root() / "kernels")

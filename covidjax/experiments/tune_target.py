@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_collections
 
-from covidjax.data import cache, manifest, source, splits
+from covidjax.data import manifest, source, splits
 from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table, task_labels
 from covidjax.experiments import (
@@ -24,8 +24,7 @@ from covidjax.experiments import (
     denoise_check,
     denoise_train,
 )
-from covidjax.experiments.prepared import prepared_data
-from covidjax.kernels.build import load as load_kernels
+from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import loop, record, sharding, state, steps
 
 # (share of the budget, validation figure); may raise to end the trial.
@@ -151,9 +150,7 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
     table = read_table(prepared.path)
     labels = task_labels(table, base.task)
     folds = classify.make_folds(base, table, labels)
-    splits.check_leaks(
-        folds, table, [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
-    )
+    splits.check_leaks(folds, table, prepared.same_pictures)
     fold = folds[0]
     note = ""
     if base.split == "kfold":
@@ -162,15 +159,8 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
             "cross-validated figures of a network so chosen are optimistic"
         )
     budget = base.epochs * len(fold.train)
-    load_kernels(source.cache_root() / "kernels")
-    images = cache.load_cache(
-        prepared.path,
-        prepared.fingerprint,
-        base.data.size,
-        base.data.equalize,
-        base.data.resize,
-        progress=not config.quiet,
-    )
+    load_kernels(base)
+    images = cached_pixels(base, prepared, quiet=config.quiet)
     data = classify_train.Data(prepared, images, labels, table, [fold])
     views = classify_train.validation_views(base, data, fold)
 

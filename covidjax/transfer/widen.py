@@ -95,8 +95,7 @@ def _write(run: Path, task: str, out: Path) -> str:
     table = read_table(prepared.path)
     folds = manifest.read(run / "split.csv", table, task_labels(table, config["task"]))
     wider = widened(folds, table, task_labels(table, task))
-    same = [*prepared.report["duplicates"], *prepared.report["near_duplicates"]]
-    splits.check_leaks(wider, table, same)
+    splits.check_leaks(wider, table, prepared.same_pictures)
     manifest.write(out, wider, table, phantom=prepared.kind == "phantom")
     counts = ", ".join(
         f"{len(was.train)} to {len(now.train)}" for was, now in zip(folds, wider, strict=True)
