@@ -20,7 +20,6 @@ was done; 130 where it was stopped by Ctrl-C.
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ import covidjax
 from covidjax.data import full_depth, reading
 from covidjax.data.source import cache_root
 from covidjax.experiments import denoiser, tiles
-from covidjax.experiments.command_line import documented
+from covidjax.experiments.command_line import documented, make_folder
 from covidjax.training import steps
 
 
@@ -59,7 +58,7 @@ def _run(given: argparse.Namespace) -> int:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise DenoiseError(f"{there[0]}{more}: there already; give another --out, or --overwrite")
     run = denoiser.load_denoiser(given.run.expanduser())
-    _make_folder(given.out)
+    make_folder(given.out)
     bad = done = 0
     with tqdm(
         total=len(targets), unit=" images", disable=not sys.stderr.isatty(), leave=False
@@ -96,17 +95,8 @@ def find_targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
         if not path.is_dir():
             found[path] = target(out / path.name)
             continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(
-                name
-                for name in folders
-                # What an earlier call wrote is no input.
-                if not name.startswith(".") and (Path(folder) / name).resolve() != out.resolve()
-            )
-            for name in sorted(names):
-                if not name.startswith("."):
-                    file = Path(folder) / name
-                    found[file] = target(out / file.relative_to(path))
+        for file in reading.files_below(path, without=out):  # what an earlier call wrote
+            found[file] = target(out / file.relative_to(path))
     if not found:
         raise DenoiseError(f"no file in {', '.join(map(str, paths))}")
     written: dict[Path, Path] = {}
@@ -166,15 +156,6 @@ def denoise_gray(run: denoiser.Denoiser, gray: full_depth.Gray) -> full_depth.Gr
     if run.config.model.get("noise_map"):
         levels = denoiser.estimated_levels(gray[None])
     return tiles.denoise_image(functools.partial(run, levels=levels), gray)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DenoiseError(f"cannot make the folder {path}: {error.strerror or error}") from error
-    if not os.access(path, os.W_OK):
-        raise DenoiseError(f"cannot write into the folder {path}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ from covidjax.data import locking, reading
 from covidjax.data.source import cache_root
 from covidjax.evaluation import results, saliency, saliency_plots
 from covidjax.experiments import classify_check, trained
-from covidjax.experiments.command_line import documented
+from covidjax.experiments.command_line import documented, make_folder
 from covidjax.kernels import build
 from covidjax.training import steps
 
@@ -71,7 +70,7 @@ def _run(given: argparse.Namespace) -> int:
     # Opened before the work: what cannot be written to should not be found out after it.
     with _opened(out) as csv_file:
         if given.heatmap:
-            _make_folder(given.heatmap)
+            make_folder(given.heatmap)
         width = max(len(str(path)) for path in files)
         hidden = not given.json or not sys.stderr.isatty()  # a table's lines show the progress
         with tqdm(total=len(files), unit=" images", disable=hidden, leave=False) as progress:
@@ -108,10 +107,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found[path] = None
             continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inside = (Path(folder) / name for name in sorted(names) if not name.startswith("."))
-            found |= dict.fromkeys(inside)
+        found |= dict.fromkeys(reading.files_below(path))
     if not found:
         raise PredictError(f"no file in {', '.join(map(str, paths))}")
     return list(found)
@@ -210,15 +206,6 @@ def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
         except OSError as error:
             raise PredictError(f"cannot write {path}: {error.strerror or error}") from error
         yield file
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PredictError(f"cannot make the folder {path}: {error.strerror or error}") from error
-    if not os.access(path, os.W_OK):
-        raise PredictError(f"cannot write into the folder {path}")
 
 
 def _parser() -> argparse.ArgumentParser:

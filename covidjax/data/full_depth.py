@@ -62,19 +62,13 @@ def read_film(path: Path) -> Film:
       ReadingError: it cannot be read, is in colour, has several frames, is smaller than MIN_SIDE,
         or is a DICOM file of another modality or with other than 8 or 16-bit whole numbers.
     """
-    if path.exists() and not path.is_file():
-        raise ReadingError("is no file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ReadingError(f"cannot be opened: {error.strerror or error}") from error
+    data = reading.read_bytes(path)
     try:
         found = _read_dicom(data) if dicom.is_dicom(data, path.suffix) else _read(data, path)
     except (decoding.UnreadableImageError, dicom.DicomError) as error:
         raise ReadingError(str(error)) from error
     height, width = found.gray.shape
-    if min(height, width) < MIN_SIDE:
-        raise ReadingError(f"too small: {width} x {height} pixels, {MIN_SIDE} are the least")
+    reading.check_side(height, width, MIN_SIDE)
     return found
 
 

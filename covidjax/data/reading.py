@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -68,12 +70,7 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
         right one; a DICOM file that says that it is no frontal radiograph, or is compressed in a
         way that needs another package.
     """
-    if path.exists() and not path.is_file():  # a pipe, say, would never end
-        raise ReadingError("is no file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ReadingError(f"cannot be opened: {error.strerror or error}") from error
+    data = read_bytes(path)
     try:
         if dicom.is_dicom(data, path.suffix):
             gray, notes = dicom.read_dicom(data)
@@ -83,8 +80,7 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
     except (decoding.UnreadableImageError, dicom.DicomError) as error:
         raise ReadingError(str(error)) from error
     height, width = size
-    if min(height, width) < MIN_SIDE:
-        raise ReadingError(f"too small: {width} x {height} pixels, {MIN_SIDE} are the least")
+    check_side(height, width, MIN_SIDE)
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise ReadingError(f"{width} x {height} pixels is no chest radiograph's shape")
     if gray.min() == gray.max():
@@ -112,6 +108,35 @@ def symmetry(gray: NDArray[np.uint8]) -> float:
         if squares > 0:
             found = max(found, float((part * part[:, ::-1]).sum() / squares))
     return found
+
+
+def files_below(folder: Path, without: Path | None = None) -> Iterator[Path]:
+    """All files in a folder and below it in order, but hidden ones and those below `without`."""
+    left_out = without.resolve() if without else None
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and (left_out is None or (Path(parent) / name).resolve() != left_out)
+        )
+        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file. Raises ReadingError where it is none, or cannot be opened."""
+    if path.exists() and not path.is_file():  # a pipe, say, would never end
+        raise ReadingError("is no file")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReadingError(f"cannot be opened: {error.strerror or error}") from error
+
+
+def check_side(height: int, width: int, least: int) -> None:
+    """Raises ReadingError for pictures of less than `least` pixels one way."""
+    if min(height, width) < least:
+        raise ReadingError(f"too small: {width} x {height} pixels, {least} are the least")
 
 
 def colourfulness(rgb: NDArray[np.uint8]) -> float:

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import json
+import os
 import re
 import runpy
 import sys
@@ -107,6 +108,16 @@ def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
         epilog=details,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder to write to. Raises ValueError where that cannot be, in one line."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"cannot write into the folder {path}")
 
 
 def help_text(argv: Sequence[str]) -> str:
