@@ -13,7 +13,7 @@ from covidjax.evaluation import classical
 from covidjax.evaluation.classical import Images, Tuned
 from covidjax.evaluation.noise_spectrum import Spectrum
 from covidjax.experiments import denoise_check
-from covidjax.experiments.fields import nearest
+from covidjax.experiments.fields import listed, nearest, positive_numbers
 
 REFERENCES = ("bm3d", "bm3d_fast")  # what the networks are compared with, those that there are
 CLEAN = "clean"  # the name under which clean images stand beside the methods
@@ -65,17 +65,17 @@ class Measured(NamedTuple):
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen of `config.evaluate` without data, in one line."""
     settings = config.evaluate
-    for name in split(settings.methods):
+    for name in listed(settings.methods):
         if name not in classical.METHODS:
             hint = nearest(name, list(classical.METHODS))
             raise ValueError(f"config.evaluate.methods: {name!r} is unknown{hint}")
-    for kind in split(settings.noises):
+    for kind in listed(settings.noises):
         if kind not in NOISES:
             raise ValueError(
                 f"config.evaluate.noises: {kind!r} is unknown{nearest(kind, list(NOISES))}"
             )
     levels_of(settings.levels)
-    if settings.levels and len(split(settings.noises)) > 1:
+    if settings.levels and len(listed(settings.noises)) > 1:
         raise ValueError(
             "config.evaluate.levels are of one kind of noise, and config.evaluate.noises names "
             "several: leave levels empty for the usual ones of each"
@@ -92,13 +92,7 @@ def levels_of(text: str) -> tuple[float, ...]:
     Raises:
       ValueError: something that is no number above 0.
     """
-    try:
-        levels = tuple(float(part) for part in split(text))
-    except ValueError:
-        levels = (-1.0,)
-    if any(not 0 < level < np.inf for level in levels):
-        raise ValueError(f"config.evaluate.levels={text!r}: write numbers above 0, as in 15,25,50")
-    return levels
+    return positive_numbers(listed(text), f"config.evaluate.levels={text!r}")
 
 
 def cases_of(config: ml_collections.ConfigDict) -> list[Case]:
@@ -108,7 +102,7 @@ def cases_of(config: ml_collections.ConfigDict) -> list[Case]:
     """
     settings, noise = config.evaluate, denoise_check.create_noise(config)
     cases = []
-    for kind in split(settings.noises) or [noise.kind]:
+    for kind in listed(settings.noises) or [noise.kind]:
         usual = NOISES[kind].tested
         if kind == config.noise.kind:
             usual = denoise_check.validation_levels(config)
@@ -146,8 +140,3 @@ def middle_levels(measured: Sequence[Measured]) -> list[Measured]:
 def evenly(count: int, wanted: int) -> NDArray[np.int64]:
     """`wanted` rows of `count`, evenly spaced; all where there are not as many."""
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
-
-
-def split(text: str) -> list[str]:
-    """The names of "a, b"; none for ""."""
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -13,7 +13,7 @@ from covidjax.data import preprocess, source
 from covidjax.data.noise import NOISES, Noise
 from covidjax.experiments import denoise_objective
 from covidjax.experiments.denoise_objective import Objective
-from covidjax.experiments.fields import check_values, flatten
+from covidjax.experiments.fields import check_values, flatten, positive_numbers
 from covidjax.models import dae
 from covidjax.training import optimizer
 from tfds_coronahack import phantom
@@ -122,13 +122,7 @@ def validation_levels(config: ml_collections.ConfigDict) -> tuple[float, ...]:
     if not text:
         usual = NOISES[config.noise.kind].tested
         return tuple(level for level in usual if low <= level <= high) or ((low + high) / 2,)
-    try:
-        levels = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        levels = (-1.0,)
-    if not all(0 < level < math.inf for level in levels):
-        raise ValueError(f"config.noise.validation={text!r}: write numbers above 0, as in 15,25,50")
-    return levels
+    return positive_numbers(text.split(","), f"config.noise.validation={text!r}")
 
 
 def _check_sizes(config: ml_collections.ConfigDict) -> None:

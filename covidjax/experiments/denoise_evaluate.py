@@ -33,8 +33,8 @@ from covidjax.experiments.denoise_cases import (
     evenly,
     middle_levels,
     references,
-    split,
 )
+from covidjax.experiments.fields import listed
 
 CHUNK = 16  # images a call
 EDGE_SIDE = 64  # pixels of the synthetic edges
@@ -71,7 +71,7 @@ def evaluate(
       seconds an image, edge widths, spectra); and `diagnosis` where there is a classifier.
     """
     settings = config.evaluate
-    names, left_out = classical.available(split(settings.methods))
+    names, left_out = classical.available(listed(settings.methods))
     if left_out:
         print(left_out, flush=True)
     tuning = tuning[evenly(len(tuning), settings.tuning_images)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ml_collections
 
-from covidjax.experiments.fields import flatten, nearest
+from covidjax.experiments.fields import flatten, listed, nearest
 from covidjax.models import dae
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def searched(config: ml_collections.ConfigDict) -> Space:
     """
     rows = table(config)
     held, before = held_fields(config), flatten(config.tuner.default.to_dict())
-    named = [name.strip() for name in config.tuner.fields.split(",") if name.strip()]
+    named = listed(config.tuner.fields)
     for name in named:
         if name not in rows:
             hint = nearest(name, list(rows))
