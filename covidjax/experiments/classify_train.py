@@ -234,10 +234,7 @@ def fit_member(
                 quiet=config.quiet,
                 report=report,
             )
-        if config.select == "best":
-            variables = kept.restore_best(final, progress.best_step)
-        else:
-            variables = checkpoint.evaluated_part(final)
+        variables = kept.chosen(final, progress, config.select)
     return variables, progress
 
 

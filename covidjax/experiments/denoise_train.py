@@ -136,9 +136,7 @@ def train(
             quiet=config.quiet,
             report=report,
         )
-        if config.select == "best":
-            return kept.restore_best(final, progress.best_step), progress
-        return checkpoint.evaluated_part(final), progress
+        return kept.chosen(final, progress, config.select), progress
 
 
 def validation_cases(config: ml_collections.ConfigDict, data: Data) -> Cases:

@@ -100,11 +100,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
-    check_values(flatten(config.to_dict()), VALUES, RANGES, ("average", "stop.share"))
+    fields = flatten(config.to_dict())
+    check_values(fields, VALUES, RANGES, ("average", "stop.share"))
     for name in ("optimizer.learning_rate", "level", "reptile.rate"):
-        value = flatten(config.to_dict())[name]
-        if not 0 < value < np.inf:
-            raise ValueError(f"config.{name} must be above 0, got {value}")
+        if not 0 < fields[name] < np.inf:
+            raise ValueError(f"config.{name} must be above 0, got {fields[name]}")
     if config.frames % config.chunk:
         raise ValueError(
             f"config.frames={config.frames} must be a multiple of config.chunk={config.chunk}"

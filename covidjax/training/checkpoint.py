@@ -100,6 +100,12 @@ class Checkpoints:
         abstract = _abstract(evaluated_part(state))
         return self.best.restore(step, args=ocp.args.StandardRestore(abstract))
 
+    def chosen(self, state: TrainState, progress: Progress, select: str) -> dict[str, Any]:
+        """`params` and `batch_stats` of the "best" evaluation, or of `state`, the "last" one."""
+        if select == "best":
+            return self.restore_best(state, progress.best_step)
+        return evaluated_part(state)
+
     @contextmanager
     def completed(self) -> Iterator[None]:
         """Waits, however the block ends, for what is being written.
