@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.torch_steps import FORMATS, Run, fastest, start
+from benchmarks.torch_steps import FORMATS, Run, fastest, start, training
 
 LOWEST, HIGHEST = 5 / 255, 55 / 255  # standard deviation of the noise
 
@@ -103,23 +103,13 @@ def train_step(network: str, batch: int, size: int, memory_format: str, compiled
     """A network in training on one batch: noise, the loss, gradient, clipping, AdamW."""
     model, clean = prepared(network, batch, size, memory_format)
     model.train()
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
 
     def loss_of(clean: Tensor) -> Tensor:
         levels = LOWEST + (HIGHEST - LOWEST) * torch.rand(len(clean), 1, 1, 1)
         output = model(clean + levels * torch.randn_like(clean))
         return torch.log(((output - clean) ** 2).mean((1, 2, 3)) + 1e-8).mean() / 2
 
-    loss_fn: Any = torch.compile(loss_of) if compiled else loss_of
-
-    def run(times: int) -> None:
-        for _ in range(times):
-            adamw.zero_grad(set_to_none=True)
-            loss_fn(clean).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            adamw.step()
-
-    return run
+    return training(model, loss_of, (clean,), compiled, weight_decay=0.0)
 
 
 def denoise_step(network: str, batch: int, size: int, memory_format: str, compiled: bool) -> Run:

@@ -83,17 +83,29 @@ def train_step(network: str, batch: int, size: int, memory_format: str, compiled
     model, images = prepared(network, batch, size, memory_format)
     model.train()
     labels = torch.randint(0, 2, (batch,))
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
 
     def loss_of(images: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(model(images), labels, label_smoothing=0.1)
 
+    return training(model, loss_of, (images, labels), compiled, weight_decay=1e-2)
+
+
+def training(
+    model: torch.nn.Module,
+    loss_of: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    compiled: bool,
+    *,
+    weight_decay: float,
+) -> Run:
+    """Steps on one batch: the loss of the inputs, gradient, clipping, AdamW."""
+    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=weight_decay, fused=True)
     loss_fn: Any = torch.compile(loss_of) if compiled else loss_of
 
     def run(times: int) -> None:
         for _ in range(times):
             adamw.zero_grad(set_to_none=True)
-            loss_fn(images, labels).backward()
+            loss_fn(*inputs).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             adamw.step()
 

@@ -12,14 +12,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from covidjax.data.augment import to_float
 from covidjax.data.noise import NOISES, Noise, add_noise, draw_levels
+from covidjax.evaluation import image_quality
 from covidjax.training.steps import Batch, Metrics
 
 Images = Float[Array, "batch height width 1"]
 AUGMENTS = ("turns", "mirror", "none")
 SMALLEST = 1e-8  # added to a squared error before its logarithm: a PSNR of 80 dB
 CHARBONNIER = 1e-3
-# Of SSIM: Wang et al. 2004, doi:10.1109/TIP.2003.819861, for values in [0, 1].
-SSIM_WINDOW, SSIM_DEVIATION, SSIM_CONSTANTS = 11, 1.5, (0.01**2, 0.03**2)
+SSIM_WINDOW = image_quality.WINDOW
 # (params, batch_stats, noisy, scaled levels) -> denoised, not clipped
 Apply = Callable[[Any, Any, Images, Float[Array, " batch"]], Images]
 
@@ -125,7 +125,7 @@ LOSSES: dict[str, Callable[[Images, Images], jax.Array]] = {
 
 
 def ssim(output: Images, clean: Images) -> Float[Array, " batch"]:
-    """Structural similarity of each image, with the 11 x 11 Gaussian window.
+    """`image_quality.ssim` with a gradient: structural similarity of each image.
 
     Images need 11 pixels a side.
     """
@@ -133,7 +133,7 @@ def ssim(output: Images, clean: Images) -> Float[Array, " batch"]:
     var_x = _window(output**2) - mean_x**2
     var_y = _window(clean**2) - mean_y**2
     covariance = _window(output * clean) - mean_x * mean_y
-    low, high = SSIM_CONSTANTS
+    low, high = image_quality.C1, image_quality.C2
     figures = (2 * mean_x * mean_y + low) * (2 * covariance + high)
     figures /= (mean_x**2 + mean_y**2 + low) * (var_x + var_y + high)
     return jnp.mean(figures, axis=(1, 2, 3))
@@ -142,7 +142,7 @@ def ssim(output: Images, clean: Images) -> Float[Array, " batch"]:
 def _window(images: Images) -> Images:
     """Weighted means over all windows that lie inside."""
     places = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
-    samples = np.exp(-0.5 * (places / SSIM_DEVIATION) ** 2)
+    samples = np.exp(-0.5 * (places / image_quality.WINDOW_SIGMA) ** 2)
     weights = [float(sample) for sample in samples / samples.sum()]
     rows, columns = (side - SSIM_WINDOW + 1 for side in images.shape[1:3])
     down = sum((w * images[:, i : i + rows] for i, w in enumerate(weights)), start=jnp.zeros(()))
