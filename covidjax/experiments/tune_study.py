@@ -40,18 +40,18 @@ class SeededSampler(optuna.samplers.BaseSampler):
 
     def __init__(self, seed: int, startup: int) -> None:
         self.seed, self.startup = seed, startup
-        self._number, self._sampler = -1, self._of(-1)
+        self._latest: tuple[int, optuna.samplers.TPESampler] | None = None
 
     def _of(self, number: int) -> optuna.samplers.TPESampler:
-        if number == getattr(self, "_number", None):
-            return self._sampler
-        seed = int(np.random.SeedSequence([self.seed, number + 1]).generate_state(1)[0])
-        self._number = number
-        # The liar: other workers' running trials count as bad ones, so nobody tries beside them.
-        self._sampler = optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=self.startup, multivariate=True, constant_liar=True
-        )
-        return self._sampler
+        """The sampler of that trial, the same one for all of its parameters."""
+        if self._latest is None or self._latest[0] != number:
+            seed = int(np.random.SeedSequence([self.seed, number + 1]).generate_state(1)[0])
+            # The liar: other workers' running trials count as bad ones, so nobody tries beside them.
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=self.startup, multivariate=True, constant_liar=True
+            )
+            self._latest = number, sampler
+        return self._latest[1]
 
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, Any]:
         return self._of(trial.number).infer_relative_search_space(study, trial)
