@@ -46,7 +46,7 @@ class SeededSampler(optuna.samplers.BaseSampler):
         """The sampler of that trial, the same one for all of its parameters."""
         if self._latest is None or self._latest[0] != number:
             seed = int(np.random.SeedSequence([self.seed, number + 1]).generate_state(1)[0])
-            # The liar: other workers' running trials count as bad ones, so nobody tries beside them.
+            # The liar: running trials of other workers count as bad, so nobody tries beside them.
             sampler = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=self.startup, multivariate=True, constant_liar=True
             )
