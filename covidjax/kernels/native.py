@@ -22,7 +22,7 @@ PLANES = 36  # products a tile of Winograd's F(4 x 4, 3 x 3)
 OUTPUTS = 4  # pixels a side of its tiles
 # Of tiles transformed at once for a kernel's gradient: they stay in the last-level cache. More for
 # many channels, where each pass over the tiles also moves the sums, of up to 36 MiB.
-LEAST_BYTES, MOST_BYTES = 2 * 2**20, 32 * 2**20
+LEAST_BYTES, MOST_BYTES = 4 * 2**20, 32 * 2**20
 SMALLEST = 3  # pixels a side: below, a tile of 4 x 4 saves nothing
 PATCHES_BYTES = 2 * 2**20  # of patches laid out at once for a kernel's gradient
 

@@ -130,10 +130,12 @@ inline Inside inside(const Shape& s) {
   return {std::min(first, s.out_width), std::clamp<int64_t>(last, first, s.out_width)};
 }
 
-// Whether enough places are inside, with vectors of channels, for `direct_row`.
+// Whether enough places of a row are inside, with vectors of channels: with fewer than some 48 a
+// product is over before its sums have been worth the way to the registers and back.
 inline bool direct(const Shape& s) {
+  constexpr int64_t ENOUGH = 48;
   const Inside columns = inside(s);
-  return s.in >= 16 && s.columns > 1 && columns.last - columns.first >= ROWS && s.out % 256;
+  return s.in >= 16 && s.columns > 1 && columns.last - columns.first >= ENOUGH && s.out % 256;
 }
 
 // One row of the result, place `first` being its beginning.

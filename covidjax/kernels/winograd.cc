@@ -99,16 +99,18 @@ inline Place place(const Shape& shape, int64_t tile) {
   return {tile / (rows * columns), tile / columns % rows * OUTPUTS, tile % columns * OUTPUTS};
 }
 
-// The first `count` of a vector, zeros behind them.
+// The first `count` of a vector, zeros behind them. WHOLE: there are always as many as it has lanes.
+template <bool WHOLE = false>
 inline Vector load_some(const float* from, int64_t count) {
-  if (count >= LANES) return load(from);
+  if (WHOLE || count >= LANES) return load(from);
   float values[LANES] = {};
   std::copy(from, from + count, values);
   return load(values);
 }
 
+template <bool WHOLE = false>
 inline void store_some(float* to, Vector value, int64_t count) {
-  if (count >= LANES) return store(to, value);
+  if (WHOLE || count >= LANES) return store(to, value);
   float values[LANES];
   store(values, value);
   if (count == 4)  // what a skip adds
@@ -123,40 +125,43 @@ inline int64_t read_at(int64_t at, int64_t size, bool mirror) {
   return !mirror || at < -1 || at > size ? -1 : at < 0 ? 1 : size - 2;
 }
 
-// SIDE x SIDE pixels from (top, left) on, LANES channels from c on.
-template <int SIDE>
+// SIDE x SIDE pixels from (top, left) on, LANES channels from c on. WHOLE: channels is a multiple of
+// LANES.
+template <int SIDE, bool WHOLE>
 inline void load_pixels(const float* images, const Shape& shape, int64_t channels, int64_t c,
                         int64_t image, int64_t top, int64_t left, Vector* to) {
-  const float* corner = images + ((image * shape.height + top) * shape.width + left) * channels + c;
+  const float* pixels = images + image * shape.height * shape.width * channels + c;
+  const float* corner = pixels + (top * shape.width + left) * channels;
   const bool inside = top >= 0 && left >= 0 && top + SIDE <= shape.height && left + SIDE <= shape.width;
-  const int64_t count = channels - c;
   // Whole vectors are read where the array has so many numbers; what they hold beyond the pixel's
   // channels meets no weight.
   const float* end = images + shape.batch * shape.height * shape.width * channels;
   const float* last = corner + ((SIDE - 1) * shape.width + SIDE - 1) * channels;
-  if (inside && last + LANES <= end) {
+  if (inside && (WHOLE || last + LANES <= end)) {
     for (int i = 0; i < SIDE; ++i)
       for (int j = 0; j < SIDE; ++j) to[i * SIDE + j] = load(corner + (i * shape.width + j) * channels);
     return;
   }
-  for (int i = 0; i < SIDE; ++i)
-    for (int j = 0; j < SIDE; ++j) {
-      const int64_t row = read_at(top + i, shape.height, shape.mirror);
-      const int64_t column = read_at(left + j, shape.width, shape.mirror);
-      to[i * SIDE + j] =
-          row < 0 || column < 0
-              ? Vector{}
-              : load_some(corner + ((row - top) * shape.width + column - left) * channels, count);
-    }
+  int64_t columns[SIDE];
+  for (int j = 0; j < SIDE; ++j) columns[j] = read_at(left + j, shape.width, shape.mirror);
+  for (int i = 0; i < SIDE; ++i) {
+    const int64_t row = read_at(top + i, shape.height, shape.mirror);
+    const float* line = pixels + row * shape.width * channels;
+    for (int j = 0; j < SIDE; ++j)
+      to[i * SIDE + j] = row < 0 || columns[j] < 0
+                             ? Vector{}
+                             : load_some<WHOLE>(line + columns[j] * channels, channels - c);
+  }
 }
 
 // B^T d B of one tile, to 36 planes.
+template <bool WHOLE>
 void input_tile(const float* images, const Shape& shape, int64_t channels, int64_t tile, float* to,
                 int64_t plane) {
   const Place at = place(shape, tile);
   for (int64_t c = 0; c < channels; c += LANES) {
     Vector pixels[PLANES], half[PLANES];
-    load_pixels<TILE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, pixels);
+    load_pixels<TILE, WHOLE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, pixels);
     for (int j = 0; j < TILE; ++j) to_tile(pixels + j, half + j, TILE);
     for (int i = 0; i < TILE; ++i) {
       Vector row[TILE];
@@ -167,6 +172,7 @@ void input_tile(const float* images, const Shape& shape, int64_t channels, int64
 }
 
 // A^T m A of one tile, from 36 planes, to its pixels.
+template <bool WHOLE>
 void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t channels,
                  int64_t tile, float* images) {
   const Place at = place(shape, tile);
@@ -184,7 +190,7 @@ void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t c
       Vector row[OUTPUTS];
       from_tile(half + i * TILE, 1, row, 1);
       for (int64_t j = 0; j < wide; ++j)
-        store_some(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
+        store_some<WHOLE>(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
     }
   }
 }
@@ -195,7 +201,7 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
   const Place at = place(shape, tile);
   for (int64_t c = 0; c < channels; c += LANES) {
     Vector pixels[OUTPUTS * OUTPUTS], half[TILE * OUTPUTS];
-    load_pixels<OUTPUTS>(gradient, shape, channels, c, at.image, at.top, at.left, pixels);
+    load_pixels<OUTPUTS, true>(gradient, shape, channels, c, at.image, at.top, at.left, pixels);
     for (int j = 0; j < OUTPUTS; ++j) spread(pixels + j, OUTPUTS, half + j, OUTPUTS);
     for (int i = 0; i < TILE; ++i) {
       Vector row[TILE];
@@ -301,6 +307,8 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
   const int64_t in_row = filled(in), out_row = filled(out);
   float* weights = tiles->typed_data();
   kernel_tiles(pool, kernel.typed_data(), in, out, turned, weights);
+  const auto read = in == in_row ? input_tile<true> : input_tile<false>;
+  const auto write = out == out_row ? output_tile<true> : output_tile<false>;
   const int64_t count = tiles_at_once(in_row + out_row, shape.tiles(), pool.num_threads());
   const int64_t in_plane = count * in_row + LANES, out_plane = count * out_row + LANES;
   parallel_for(pool, (shape.tiles() + count - 1) / count, [&](int64_t part) {
@@ -308,14 +316,14 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
     float* inputs = scratch(PLANES * (in_plane + out_plane));
     float* outputs = inputs + PLANES * in_plane;
     for (int64_t t = 0; t < here; ++t)
-      input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
+      read(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
     for (int p = 0; p < PLANES; ++p)
       for (int64_t o = 0; o < out_row; o += COLUMNS * LANES)
         panel_product<false>(panel(out_row, o), here, in, inputs + p * in_plane, in_row, 1,
                              weights + p * in * out_row + o * in, panel(out_row, o),
                              outputs + p * out_plane + o, out_row);
     for (int64_t t = 0; t < here; ++t)
-      output_tile(outputs + t * out_row, out_plane, shape, out, first + t, result->typed_data());
+      write(outputs + t * out_row, out_plane, shape, out, first + t, result->typed_data());
   });
   if (mirror && turned)
     add_mirrored(pool, images.typed_data(), kernel.typed_data(), shape, out, in,
@@ -335,6 +343,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
   const int64_t in = sizes[3], out = gradient.dimensions()[3];  // out is a multiple of LANES
   const int64_t in_row = filled(in);
   const int64_t in_plane = count * in_row + LANES, out_plane = count * out + LANES;
+  const auto read = in == in_row ? input_tile<true> : input_tile<false>;
   float* inputs = space->typed_data();
   float* outputs = inputs + PLANES * in_plane;
   float* sums = products->typed_data();
@@ -344,7 +353,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
     constexpr int64_t CHUNK = 8;
     parallel_for(pool, (here + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
       for (int64_t t = chunk * CHUNK; t < std::min(here, (chunk + 1) * CHUNK); ++t) {
-        input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
+        read(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
         gradient_tile(gradient.typed_data(), plain, out, first + t, outputs + t * out, out_plane);
       }
     });
