@@ -44,16 +44,22 @@ def line(
     style: Style,
     label: str | None,
     drawstyle: str = "default",
+    *,
+    stands_out: bool = False,
 ) -> None:
-    """A line with about eight markers along it; empty x and y put only the label in the legend."""
+    """A line with about eight markers along it; empty x and y put only the label in the legend.
+
+    The one that `stands_out` is thicker and lies above the others.
+    """
     axes.plot(
         x,
         y,
         color=style[0],
         linestyle=style[1],
-        linewidth=1.4,
+        linewidth=3.0 if stands_out else 1.4,
         marker=style[2],
-        markersize=4,
+        markersize=7 if stands_out else 4,
+        zorder=4 if stands_out else 2,
         markevery=max(1, len(np.asarray(x)) // 8),
         label=label,
         drawstyle=drawstyle,

@@ -1,6 +1,6 @@
 """The figures of denoising: pictures at true pixel size, PSNR over levels, spectra, gains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ def write_levels(
     title: str,
     phantom: bool,
     what: str = "PSNR (dB)",
+    ours: Collection[str] = (),
 ) -> None:
     """One line a method over the levels of the noise, with its 95 % interval as a bar.
 
@@ -91,6 +92,7 @@ def write_levels(
       figures: {method: [one {"value", "ci95", "n"} a level]}.
       levels: of the noise, as `unit` says.
       unit, title, phantom, what: the words of the axes and of `canvas.save`.
+      ours: the methods whose lines are to stand out.
     """
     figure = canvas.blank(7.2, 5.2)
     axes = figure.subplots()
@@ -98,15 +100,15 @@ def write_levels(
     x = np.asarray(levels, np.float64)[order]
     # Side by side a little, so that bars of methods that are as good stay apart.
     spread = 0.012 * (np.ptp(x) or 1.0)
-    for number, ((name, cells), style) in enumerate(
-        zip(figures.items(), canvas.styles(), strict=False)
-    ):
+    styles = _styles(figures, ours)
+    for number, (name, cells) in enumerate(figures.items()):
         values = np.array([cells[i]["value"] for i in order])
         edges = np.array([cells[i]["ci95"] or [cells[i]["value"]] * 2 for i in order])
         shifted = x + spread * (number - (len(figures) - 1) / 2)
-        canvas.line(axes, shifted, values, _style(number, style), name)
+        canvas.line(axes, shifted, values, styles[name], name, stands_out=name in ours)
         bars = np.abs(edges - values[:, None]).T
-        axes.errorbar(shifted, values, bars, color=style[0], fmt="none", capsize=2, linewidth=0.9)
+        colour = styles[name][0]
+        axes.errorbar(shifted, values, bars, color=colour, fmt="none", capsize=2, linewidth=0.9)
     axes.set_xlabel(f"Level of the noise ({unit})")
     axes.set_ylabel(f"{what}, mean and 95 % interval")
     axes.set_xticks(x, [f"{level:g}" for level in x])
@@ -116,15 +118,23 @@ def write_levels(
 
 
 def write_spectra(
-    path: Path, spectra: Mapping[str, Spectrum], *, title: str, phantom: bool
+    path: Path,
+    spectra: Mapping[str, Spectrum],
+    *,
+    title: str,
+    phantom: bool,
+    ours: Collection[str] = (),
 ) -> None:
-    """Noise power spectra of the residuals, in (gray levels of 255)^2 pixel^2."""
+    """Noise power spectra of the residuals, in (gray levels of 255)^2 pixel^2.
+
+    The lines of `ours` stand out.
+    """
     figure = canvas.blank(7.2, 5.2)
     axes = figure.subplots()
-    for number, ((name, found), style) in enumerate(
-        zip(spectra.items(), canvas.styles(), strict=False)
-    ):
-        canvas.line(axes, found.frequencies, found.power * 255**2, _style(number, style), name)
+    styles = _styles(spectra, ours)
+    for name, found in spectra.items():
+        power = found.power * 255**2
+        canvas.line(axes, found.frequencies, power, styles[name], name, stands_out=name in ours)
     axes.set_yscale("log")
     axes.set_xlabel("Spatial frequency (cycles a pixel)")
     axes.set_ylabel("Noise power spectrum\n((gray levels of 255)² pixel²)")
@@ -163,12 +173,16 @@ def write_gains(
     canvas.save(figure, path, title, phantom)
 
 
-def _style(number: int, style: canvas.Style) -> canvas.Style:
-    """In a second round through the styles another line and marker: no two lines are alike."""
+def _styles(names: Collection[str], ours: Collection[str]) -> dict[str, canvas.Style]:
+    """A style a name, no two alike: `ours` get the first ones, which are the strongest."""
+    found = {}
     count = len(canvas.STYLES)
-    if number < count:
-        return style
-    return style[0], canvas.STYLES[(number + 1) % count][1], "x*<>dh"[number % count]
+    for number, name in enumerate(sorted(names, key=lambda name: name not in ours)):
+        style = canvas.STYLES[number % count]
+        if number >= count:  # in a second round another line and marker
+            style = style[0], canvas.STYLES[(number + 1) % count][1], "x*<>dh"[number % count]
+        found[name] = style
+    return found
 
 
 def _enlarged(picture: NDArray[np.floating], factor: int) -> NDArray[np.uint8]:

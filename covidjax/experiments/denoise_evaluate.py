@@ -119,7 +119,9 @@ def evaluate(
     denoise_outputs.write_csv(folder / "denoised_test.csv", measured, tested, phantom)
     denoise_outputs.plot(folder / "figures", measured, tested, list(networks), figures, phantom)
     if classifier is not None:
-        denoise_outputs.plot_diagnosis(folder / "figures", measured, results["diagnosis"], phantom)
+        denoise_outputs.plot_diagnosis(
+            folder / "figures", measured, list(networks), results["diagnosis"], phantom
+        )
     return results
 
 

@@ -112,12 +112,14 @@ def plot(
             unit=unit,
             title=f"PSNR on {n} TEST images, {words}",
             phantom=phantom,
+            ours=networks,
         )
         denoise_plots.write_spectra(
             folder / f"spectra_{kind}.png",
             one.spectra,
             title=f"What is left of the noise on {n} TEST images\n{at}",
             phantom=phantom,
+            ours=networks,
         )
         for reference in references(one.quality)[:1] if networks else []:
             denoise_plots.write_gains(
@@ -135,7 +137,11 @@ def plot(
 
 
 def plot_diagnosis(
-    folder: Path, measured: Sequence[Measured], found: Mapping[str, Any], phantom: bool
+    folder: Path,
+    measured: Sequence[Measured],
+    networks: Sequence[str],
+    found: Mapping[str, Any],
+    phantom: bool,
 ) -> None:
     """AUROC over the levels of each kind of noise; the clean images' as a level line of its own."""
     for kind in dict.fromkeys(one.case.noise.kind for one in measured):
@@ -153,4 +159,5 @@ def plot_diagnosis(
             title=f"Is the diagnosis kept? {found['task']} on {clean['n']} TEST images",
             phantom=phantom,
             what="AUROC of the classifier",
+            ours=networks,
         )

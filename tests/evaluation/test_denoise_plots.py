@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidjax.evaluation import denoise_plots
+from covidjax.evaluation import canvas, denoise_plots
 from covidjax.evaluation.noise_spectrum import radial_spectrum
 
 RNG = np.random.default_rng(0)
@@ -78,7 +78,8 @@ def test_a_phantoms_figures_differ_by_its_mark(tmp_path):
         assert plain.shape != marked.shape or (plain != marked).mean() > 0.01
 
 
-def test_no_two_of_twelve_methods_look_alike():
-    styles = denoise_plots.canvas.styles()
-    drawn = [denoise_plots._style(number, next(styles)) for number in range(12)]
-    assert len(set(map(str, drawn))) == 12
+def test_no_two_of_twelve_methods_look_alike_and_ours_gets_the_strongest_style():
+    names = [f"method {number}" for number in range(11)] + ["unet"]
+    styles = denoise_plots._styles(names, ["unet"])
+    assert len(set(styles.values())) == len(names)
+    assert styles["unet"] == canvas.STYLES[0]
