@@ -19,8 +19,8 @@ import jax
 from covidjax.data import locking
 
 HERE = Path(__file__).parent
-SOURCES = ("winograd.cc", "patches.cc", "hourglass.cc")
-HEADERS = ("parallel.h", "vector.h")
+SOURCES = ("winograd.cc", "patches.cc", "norm.cc", "merge.cc", "skip.cc", "perturb.cc")
+HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h")
 TARGETS = (
     "winograd_forward",
     "winograd_kernel_gradient",
