@@ -30,6 +30,7 @@ def begin(rule: str, window: int, shape: tuple[int, ...]) -> Watch:
     if rule == "wmv":
         return {
             "outputs": jnp.zeros((window, *shape)),
+            "oldest": jnp.zeros(shape),
             "sum": jnp.zeros(shape),
             "squares": jnp.zeros((window,)),
         }
@@ -51,12 +52,15 @@ def see(
     unknown = jnp.float32(jnp.inf)
     if rule == "wmv":
         place = step % window
-        total = watch["sum"] + output - watch["outputs"][place]
+        total = watch["sum"] + output - watch["oldest"]
         squares = watch["squares"].at[place].set(jnp.mean(output**2))
+        # The one that leaves next is read after the write: before it, XLA would copy them all.
         outputs = watch["outputs"].at[place].set(output)
+        oldest = outputs[(step + 1) % window]
         variance = jnp.mean(squares) - jnp.mean((total / window) ** 2)
         known = jnp.where(step + 1 >= window, variance, unknown)
-        return {"outputs": outputs, "sum": total, "squares": squares}, known
+        found = {"outputs": outputs, "oldest": oldest, "sum": total, "squares": squares}
+        return found, known
     if rule == "emv":
         mean = jnp.where(step == 0, output, watch["mean"])
         moved = jnp.mean((output - mean) ** 2)
