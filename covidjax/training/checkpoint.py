@@ -107,7 +107,8 @@ class Checkpoints:
         Raises:
           CheckpointError: all that are there are broken.
         """
-        step = distributed.share(self._newest_whole() if distributed.is_coordinator() else None)
+        found = self._newest_whole() if distributed.is_coordinator() else None
+        step, best_is_there = distributed.share(found)
         if step is None:
             return state, Progress()
         if step < 0:
@@ -126,16 +127,20 @@ class Checkpoints:
         if record["best_value"] is None:
             record["best_value"] = float("-inf")
         batches.set_state(_position(self.folder / "last" / str(step)))
+        if not best_is_there:  # a kill came first: it is this state's
+            self.save_best(restored["state"])
         return restored["state"], Progress(**record)
 
-    def _newest_whole(self) -> int | None:
-        """The newest step that can be read in full; None without any, -1 where all are broken."""
+    def _newest_whole(self) -> tuple[int | None, bool]:
+        """The newest step that can be read in full; None without any, -1 where all are broken.
+
+        And whether the best one that it names is there, or must be made of it.
+        """
         steps = sorted(self.last.all_steps(), reverse=True)
         for step in steps:
             path = self.folder / "last" / str(step)
             try:
-                _read_whole(path, self.folder / "best")
-                return step
+                return step, _read_whole(path, step, self.folder / "best")
             except Exception as error:  # whatever orbax and tensorstore raise for damaged files
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             aside = path.with_name(f"broken-{step}")
@@ -148,7 +153,7 @@ class Checkpoints:
             if aside.exists():
                 aside.rmtree()
             path.rename(aside)
-        return -1 if steps else None
+        return (-1 if steps else None), False
 
     def restore_best(self, state: TrainState, step: int) -> dict[str, Any]:
         """`params` and `batch_stats` of the best evaluation, laid out as those of `state`."""
@@ -263,17 +268,27 @@ def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder, options=options)
 
 
-def _read_whole(path: epath.Path, best: epath.Path) -> None:
+def _read_whole(path: epath.Path, step: int, best: epath.Path) -> bool:
     """Reads all of a checkpoint, of whatever processes, and the best one that it names.
 
+    Returns:
+      False where that is the same step's, whose averages are here, and cannot be read.
+
     Raises:
-      Exception: of many kinds, where something is missing or damaged.
+      Exception: of many kinds, where something else is missing or damaged.
     """
     _as_numpy(path / "state")
     _position(path)
-    progress = ocp.JsonCheckpointHandler().restore(path / "progress")
-    if progress["best_step"] >= 0:
-        _as_numpy(best / str(progress["best_step"]) / "default")
+    named = ocp.JsonCheckpointHandler().restore(path / "progress")["best_step"]
+    if named < 0:
+        return True
+    try:
+        _as_numpy(best / str(named) / "default")
+    except Exception:
+        if named != step:
+            raise
+        return False
+    return True
 
 
 def _position(path: epath.Path) -> dict[str, Any]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Record:
     """Appends figures to `metrics.jsonl` and, beside it, to TensorBoard events.
 
-    Of several processes only the coordinator writes. A resumed run repeats the lines since its last checkpoint; of two lines with the same step,
+    Of several processes only the coordinator writes.
+
+    A resumed run repeats the lines since its last checkpoint; of two lines with the same step,
     split and fold the later one counts. Use it as a context manager.
     """
 

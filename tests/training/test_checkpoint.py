@@ -39,6 +39,8 @@ def test_state_batches_and_progress_come_back_exactly(tmp_path, start, trained, 
     for _ in range(7):  # 5 are an epoch
         next(stream)
     kept = Checkpoints(tmp_path)
+    if progress.best_step >= 0:
+        kept.save_best(at(trained, progress.best_step))
     kept.save_last(at(trained, 7), stream, progress)
     kept.close()
     expected = next(stream)
@@ -63,24 +65,27 @@ def test_a_restored_state_lies_on_the_devices_of_the_state_given(tmp_path, train
     tiny.assert_same(restored, at(trained, 1))
 
 
-def test_the_newest_is_the_one_to_go_on_from_and_the_only_one_kept(tmp_path, start):
-    kept = Checkpoints(tmp_path)
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_newest_is_the_one_to_go_on_from_and_as_many_are_kept_as_asked(tmp_path, start, keep):
+    kept = Checkpoints(tmp_path, keep=keep)
     for step in (2, 9, 10):
+        kept.save_best(at(start(), step))
         kept.save_last(at(start(), step), tiny.make_batches(), Progress(best_step=step))
     kept.close()
     restored, progress, _ = reopened(tmp_path, start())
     assert restored.step == 10 and progress.best_step == 10
-    assert [folder.name for folder in (tmp_path / "last").iterdir() if folder.is_dir()] == ["10"]
+    steps = {int(folder.name) for folder in (tmp_path / "last").iterdir() if folder.is_dir()}
+    assert steps == {2: {9, 10}, 1: {10}}[keep]
 
 
 def test_the_best_holds_the_averages_and_the_one_before_it_stays(tmp_path, start, trained):
     kept = Checkpoints(tmp_path)
-    kept.save_best(at(start(), 2))
-    kept.save_best(at(start(), 4))
+    for step in (1, 2, 4):
+        kept.save_best(at(start(), step))
     kept.save_best(at(trained, 6))
     tiny.assert_same(kept.restore_best(start(), 6), evaluated_part(trained))
     tiny.assert_same(kept.restore_best(trained, 4), evaluated_part(start()))
-    assert sorted(kept.best.all_steps()) == [4, 6]
+    assert sorted(kept.best.all_steps()) == [2, 4, 6]  # one more than of the last
     kept.close()
     assert set(evaluated_part(trained)) == {"params", "batch_stats"}
     tiny.assert_same(evaluated_part(trained)["params"], trained.ema_params)
@@ -98,6 +103,7 @@ def test_a_best_step_that_is_there_already_is_replaced(tmp_path, start, trained)
 
 def test_a_half_written_checkpoint_is_not_taken_for_one(tmp_path, start, trained):
     kept = Checkpoints(tmp_path)
+    kept.save_best(at(trained, 4))
     kept.save_last(at(trained, 3), tiny.make_batches(), PROGRESS)
     kept.close()
     left_behind = tmp_path / "last" / "5.orbax-checkpoint-tmp"
