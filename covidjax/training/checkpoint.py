@@ -10,6 +10,7 @@ number of devices and processes, whatever number wrote it.
 import dataclasses
 import itertools
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,7 @@ class Checkpoints:
                 return step, _read_whole(path, step, self.folder / "best")
             except Exception as error:  # whatever orbax and tensorstore raise for damaged files
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tells it of each array again
             aside = path.with_name(f"broken-{step}")
             print(
                 f"WARNING: the checkpoint {path} is broken ({reason}); it is set aside as "
@@ -278,6 +280,8 @@ def _read_whole(path: epath.Path, step: int, best: epath.Path) -> bool:
       Exception: of many kinds, where something else is missing or damaged.
     """
     _as_numpy(path / "state")
+    for facts in (path / "state" / "array_metadatas").iterdir():  # which only a real restore reads
+        json.loads(facts.read_text())
     _position(path)
     named = ocp.JsonCheckpointHandler().restore(path / "progress")["best_step"]
     if named < 0:

@@ -1,5 +1,6 @@
 """The train state: everything that changes in training and nothing else."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +64,15 @@ def layout_of(
     mesh: Mesh,
     smallest: int = sharding.SMALLEST_BYTES,
 ) -> TrainState:
-    """How a state lies that is cut over the mesh's axis `model`; see `sharding.layout`."""
+    """How a state lies that is cut over the mesh's axis `model`; see `sharding.layout`.
+
+    Statistics stay whole: they are a number a channel, and each step computes them whole.
+    """
     init = _initial(model, optimizer, image_shape)
-    return sharding.layout(jax.eval_shape(init, jax.random.key(0)), mesh, smallest)
+    abstract = jax.eval_shape(init, jax.random.key(0))
+    whole = jax.tree.map(lambda _: sharding.replicated(mesh), abstract.batch_stats)
+    cut = sharding.layout(abstract, mesh, smallest)
+    return dataclasses.replace(cut, batch_stats=whole, ema_batch_stats=whole)
 
 
 def _initial(

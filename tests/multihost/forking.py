@@ -15,7 +15,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import covidjax.experiments.classify  # noqa: F401  what takes the seconds
+# What takes the seconds, that is else imported when it is needed.
+import sklearn.metrics  # noqa: F401
+import tensorboardX  # noqa: F401
+
+import covidjax.evaluation.evidence_plots
+import covidjax.evaluation.model_card
+import covidjax.evaluation.plots
 import covidjax.experiments.classify_report  # noqa: F401
 
 SCRIPT = Path(__file__).parents[2] / "launch.py"

@@ -1,7 +1,6 @@
 """Two processes with four devices each: the same run as one; killed, stopped, and gone on with."""
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
