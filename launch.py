@@ -19,6 +19,7 @@ command in each; elsewhere with --coordinator=HOST:PORT --processes=N --process=
 docs/multihost.md.
 """
 
+import errno
 import importlib
 import os
 import signal
@@ -49,6 +50,8 @@ EXPERIMENTS = {
     "tune": "covidjax.experiments.tune",
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
@@ -78,11 +81,12 @@ def main(_: list[str]) -> None:
             importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
             distributed.finish()
     except StoppedError as error:
-        print(f"{error}; {hint}", file=sys.stderr)
-        distributed.end(str(error), 128 + error.signal, together=error.everywhere)
+        distributed.end(f"{error}; {hint}", 128 + error.signal, together=error.everywhere)
     except (ValueError, OSError, NonFiniteError) as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        distributed.end(str(error), 2)
+        text = str(error)
+        if getattr(error, "errno", None) in FULL:  # which write it was is not said
+            text = f"cannot write, the disk is full: {error}. Make room; {hint}"
+        distributed.end(text, 2, together=getattr(error, "everywhere", False))
 
 
 def join(config: Any, stamp: str) -> str:

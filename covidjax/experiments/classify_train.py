@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -243,7 +242,7 @@ def fit_member(
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with closing(checkpoints_of(config, folder, name)) as kept:
+    with checkpoints_of(config, folder, name) as kept:
         if config.get("init") and kept.last.latest_step() is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":

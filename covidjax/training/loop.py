@@ -25,6 +25,8 @@ SETTLE_SECONDS = 0.0002
 class NonFiniteError(FloatingPointError):
     """A training figure became NaN or infinite; the message names it and the step."""
 
+    everywhere = True  # all processes have the same figures
+
 
 class StoppedError(BaseException):
     """SIGTERM or SIGINT came; the state is saved and the same command goes on.

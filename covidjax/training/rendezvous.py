@@ -253,6 +253,12 @@ def _name(said: Mapping[str, Any]) -> str:
     return f"process {said.get('process')} (pid {said.get('pid')} on {said.get('host')})"
 
 
+def say(text: str) -> None:
+    """One line on stderr; where that is a file on a full disk, nothing: the end must not wait."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"launch.py: {text}", file=sys.stderr, flush=True)
+
+
 class Channel:
     """The open connections of a run: of the coordinator to all, of the others to the coordinator.
 
@@ -276,6 +282,7 @@ class Channel:
         self.word, self.timeout, self.advice = word, timeout, ""
         self.done: set[int] = set()
         self.shared: queue.Queue[Any] = queue.Queue()
+        self.here: queue.Queue[int] = queue.Queue()
         self.over = threading.Event()
         self.ending = threading.Lock()
         self.exit: Callable[[int], Any] = os._exit  # not sys.exit: the main thread may be stuck
@@ -314,6 +321,8 @@ class Channel:
                 self._leave(message["end"], message["status"])
             elif "done" in message:
                 self.done.add(number)
+            elif "here" in message:
+                self.here.put(number)
             elif "shared" in message:
                 self.shared.put(message["shared"])
             elif "over" in message:
@@ -333,7 +342,7 @@ class Channel:
         """Tells the others, says it here, and ends the process whatever its main thread does."""
         self.ending.acquire()  # one thread at most ends the process
         if not quiet:
-            print(f"launch.py: {text}", file=sys.stderr)
+            say(text)
         others = [link for link in self.links.values() if not link.closed]
         for link in others:
             link.send(end=text, status=status)
@@ -355,6 +364,16 @@ class Channel:
         for link in self.links.values():
             link.send(shared=value)
         return value
+
+    def sync(self) -> None:
+        """Waits until all processes have called it as many times."""
+        if self.place.process:
+            self.links[0].send(here=True)
+            self.share(None)
+            return
+        for _ in self.links:  # none is here twice before it is let go
+            self.here.get()
+        self.share(True)
 
     def wait_for_word(self) -> None:
         """For the main thread when a collective failed: another process is lost, or will be named.

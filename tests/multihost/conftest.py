@@ -27,7 +27,7 @@ TINY = [
     "--config.log_every=1",
     "--config.views=1",
     "--config.mirror=False",
-    "--config.model.widths=(4,)",
+    "--config.model.widths=(8,)",
     "--config.model.convs=1",
     "--config.model.kernels=plain",
     "--config.audit=False",
@@ -46,6 +46,9 @@ class Process:
         """Fails the test where it takes longer."""
         if self.status is None:
             self.status = self.ask({"wait": self.pid, "seconds": seconds})
+        if self.status is None:
+            self.send(signal.SIGUSR1)
+            time.sleep(0.5)
         assert self.status is not None, f"still running after {seconds} s:\n{self.err}"
         return self.status
 
