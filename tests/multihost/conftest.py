@@ -110,6 +110,7 @@ def beginner(ask: Callable[..., Any], folder: Path) -> Iterator[Callable[..., li
         devices: int = 4,
         only: Sequence[int] | None = None,
         most_bytes: dict[int, int] | None = None,
+        tiny: bool = True,
     ) -> list[Process]:
         port = free_port()
         made = []
@@ -118,7 +119,7 @@ def beginner(ask: Callable[..., Any], folder: Path) -> Iterator[Callable[..., li
             place = [f"--coordinator=localhost:{port}", f"--processes={processes}"]
             place += [f"--process={number}"]
             request = {
-                "argv": [*TINY, *arguments, *(place if processes > 1 else [])],
+                "argv": [*(TINY if tiny else []), *arguments, *(place if processes > 1 else [])],
                 "env": {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
                 "out": str(out),
                 "err": str(err),
