@@ -19,9 +19,7 @@ command in each; elsewhere with --coordinator=HOST:PORT --processes=N --process=
 docs/multihost.md.
 """
 
-import errno
 import importlib
-import os
 import signal
 import sys
 import time
@@ -50,8 +48,6 @@ EXPERIMENTS = {
     "tune": "covidjax.experiments.tune",
 }
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
@@ -68,40 +64,33 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
     config = FLAGS.config.lock()
-    try:
-        workdir = Path(join(config, time.strftime("%Y%m%d-%H%M%S"))).expanduser()
-    except ValueError as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        sys.exit(2)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    hint = f"the same command with --workdir={workdir} goes on"
+    hint = "nothing has been written"
     try:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        workdir = join(config, FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}")
+        hint = f"the same command with --workdir={workdir} goes on"
         with distributed.crashes_told(hint):
             importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
             distributed.finish()
     except StoppedError as error:
         distributed.end(f"{error}; {hint}", 128 + error.signal, together=error.everywhere)
     except (ValueError, OSError, NonFiniteError) as error:
-        text = str(error)
-        if getattr(error, "errno", None) in FULL:  # which write it was is not said
-            text = f"cannot write, the disk is full: {error}. Make room; {hint}"
+        from covidjax.experiments.processes import explained
+
+        text = explained(error, hint)
         distributed.end(text, 2, together=getattr(error, "everywhere", False))
 
 
-def join(config: Any, stamp: str) -> str:
+def join(config: Any, own: str) -> Path:
     """The workdir, after the other processes of the run have come, if it has any."""
-    workdir = FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}"
     place = distributed.place_of(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
-    if place is None:
-        return workdir
-    from covidjax.experiments.workdir import decisive
+    if place is not None:
+        from covidjax.experiments import processes
 
-    same = {"--workdir": FLAGS.workdir, **decisive(config)}
-    if place.process > 0:  # it says nothing unless something is wrong
-        config.quiet = True
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    return distributed.start(place, same, workdir, FLAGS.peer_timeout).word
+        own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
+    return Path(own).expanduser()
 
 
 def stop(number: int, _: Any) -> None:

@@ -18,6 +18,7 @@ from covidjax.evaluation import metrics
 from covidjax.experiments import classify_check, objective
 from covidjax.training import (
     checkpoint,
+    distributed,
     loop,
     optimizer,
     prediction,
@@ -243,7 +244,7 @@ def fit_member(
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
     with checkpoints_of(config, folder, name) as kept:
-        if config.get("init") and kept.last.latest_step() is None:
+        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
             final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)

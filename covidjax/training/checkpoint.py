@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from etils import epath
 from covidjax.training import distributed
 from covidjax.training.state import TrainState
 
-Folder = Path | epath.Path
+Folder = os.PathLike[str]
 # The processes of a run make their Checkpoints in the same order: so these agree. Orbax's barriers
 # have names, and those of two folders that are saved at once must not be the same.
 _numbers = itertools.count()
@@ -241,12 +242,12 @@ def network_names(folder: Folder) -> list[str]:
 
     "" where there is one without a name, none where there are no checkpoints.
     """
-    folder = epath.Path(folder)
-    if (folder / "best").is_dir():
+    root = epath.Path(folder)
+    if (root / "best").is_dir():
         return [""]
-    if not folder.is_dir():
+    if not root.is_dir():
         return []
-    names = (path.name for path in folder.iterdir() if (path / "best").is_dir())
+    names = (path.name for path in root.iterdir() if (path / "best").is_dir())
     return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
 
 
@@ -262,13 +263,13 @@ def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
     Raises:
       OSError, KeyError, ValueError: missing or damaged.
     """
-    folder = absolute(folder)
-    last = folder / "last" / str(max(ocp.utils.checkpoint_steps(folder / "last")))
+    kept = absolute(folder)
+    last = kept / "last" / str(max(ocp.utils.checkpoint_steps(kept / "last")))
     if select == "last":
         held = _as_numpy(last / "state")
         return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}
     step = ocp.JsonCheckpointHandler().restore(last / "progress")["best_step"]
-    return _as_numpy(folder / "best" / str(step) / "default")
+    return _as_numpy(kept / "best" / str(step) / "default")
 
 
 def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import jax
 
-from covidjax.training.rendezvous import LOST, Channel, PeerError, Place, meet, say
+from covidjax.training.channel import LOST, Channel, Place, say
+from covidjax.training.rendezvous import PeerError, meet
 
 # Ours speaks first, and names the process that is lost. JAX's own heartbeat would end a process
 # with a stack trace, also where all were suspended together for a while.

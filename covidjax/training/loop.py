@@ -129,7 +129,8 @@ def fit(
     def take() -> dict[str, Any]:
         batch = next(batches)
         if several:  # so that all processes learn of a signal at the same step
-            batch["stop"] = np.full(len(batch["labels"]), *(asked or [0]), np.int32)
+            signal_number = asked[0] if asked else 0
+            batch["stop"] = np.full(len(batch["labels"]), signal_number, np.int32)
         return batch
 
     def pull() -> dict[str, jax.Array]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Process, lines, until
+from starting import Process, lines, until
 
 RUN = ["--config.epochs=40", "--config.evaluations=10", "--peer_timeout=20"]
 FSDP = ["--config.sharding=fsdp", "--config.shard_from=0"]

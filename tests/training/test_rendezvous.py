@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from covidjax.training import distributed
-from covidjax.training.rendezvous import LOST, Channel, PeerError, Place, meet
+from covidjax.training.channel import LOST, Channel, Place
+from covidjax.training.rendezvous import PeerError, meet
 
 SAME = {"config.seed": "0"}
 
