@@ -13,6 +13,10 @@ a file; flags win over it.
         a look at the data before training: figures, tables, and a page to read them on
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
+
+Several processes (hosts) of one run: on a TPU VM, in Slurm, Kubernetes and Open MPI the same
+command in each; elsewhere with --coordinator=HOST:PORT --processes=N --process=I, see
+docs/multihost.md.
 """
 
 import importlib
@@ -32,7 +36,7 @@ from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
 from covidjax.experiments.command_line import config_name, parse
-from covidjax.training import steps
+from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
 # Imported when one is asked for: the others' libraries would add half as much again to the start.
@@ -49,25 +53,44 @@ config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
 )
 flags.DEFINE_string("workdir", "", "Folder of the run; default runs/NAME-TIMESTAMP.")
+flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where JAX finds no cluster.")
+flags.DEFINE_integer("processes", 0, "How many; 1: this one alone, whatever the cluster.")
+flags.DEFINE_integer("process", -1, "Number of this one, from 0 on.")
+flags.DEFINE_float("peer_timeout", 50.0, "Seconds until another process counts as lost.")
 
 
 def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()
     config = FLAGS.config.lock()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    hint = "nothing has been written"
     try:
-        importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        workdir = join(config, FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}")
+        hint = f"the same command with --workdir={workdir} goes on"
+        with distributed.crashes_told(hint):
+            importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
+            distributed.finish()
     except StoppedError as error:
-        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
-        sys.exit(128 + error.signal)
+        distributed.end(f"{error}; {hint}", 128 + error.signal, together=error.everywhere)
     except (ValueError, OSError, NonFiniteError) as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        from covidjax.experiments.processes import explained
+
+        text = explained(error, hint)
+        distributed.end(text, 2, together=getattr(error, "everywhere", False))
+
+
+def join(config: Any, own: str) -> Path:
+    """The workdir, after the other processes of the run have come, if it has any."""
+    place = distributed.place_of(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
+    if place is not None:
+        from covidjax.experiments import processes
+
+        own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
+    return Path(own).expanduser()
 
 
 def stop(number: int, _: Any) -> None:

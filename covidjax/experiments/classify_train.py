@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,17 @@ from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS
 from covidjax.evaluation import metrics
 from covidjax.experiments import classify_check, objective
-from covidjax.training import checkpoint, loop, optimizer, prediction, record, state, steps
+from covidjax.training import (
+    checkpoint,
+    distributed,
+    loop,
+    optimizer,
+    prediction,
+    record,
+    sharding,
+    state,
+    steps,
+)
 from covidjax.transfer import initial, probe, strategies
 
 
@@ -57,6 +66,7 @@ class Network:
     predict: Any
     mesh: Any
     schedule: loop.Schedule
+    layout: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +103,17 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         strength,
         freeze_batch_norm=transfer.get("freeze_batch_norm", False),
     )
-    parts: dict[str, Any] = {"loss_fn": loss_fn, "optimizer": tx, "ema_decay": config.ema}
+    layout = None
+    if config.sharding == "fsdp":
+        shape = (config.data.size, config.data.size, 1)
+        layout = state.layout_of(model, tx, shape, mesh, config.shard_from)
+    parts: dict[str, Any] = {
+        "loss_fn": loss_fn,
+        "optimizer": tx,
+        "ema_decay": config.ema,
+        "accumulate": config.accumulate,
+        "layout": layout,
+    }
     return Network(
         model,
         tx,
@@ -102,7 +122,17 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         steps.compile_predict(mesh, objective.make_predict(model, config.mirror)),
         mesh,
         schedule,
+        layout,
     )
+
+
+def on_own_devices(config: ml_collections.ConfigDict, network: Network) -> Network:
+    """Of several processes' network: what one of them predicts with alone."""
+    if jax.process_count() == 1:
+        return network
+    mesh = sharding.make_mesh(jax.local_devices())
+    predict = steps.compile_predict(mesh, objective.make_predict(network.model, config.mirror))
+    return dataclasses.replace(network, predict=predict, mesh=mesh)
 
 
 def train_fold(
@@ -188,7 +218,9 @@ def fit_member(
     key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
     init_key, train_key = jax.random.split(key)
     image_shape = (*data.images.shape[1:], 1)
-    fresh = state.create(network.model, network.optimizer, image_shape, init_key, network.mesh)
+    fresh = state.create(
+        network.model, network.optimizer, image_shape, init_key, network.mesh, network.layout
+    )
     labels = data.labels[fold.train]
     training = batches.train_batches(
         data.images,
@@ -203,7 +235,7 @@ def fit_member(
     )
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
-        part = checkpoint.evaluated_part(current)
+        part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
         rows = range(len(views.images))
         found = probabilities(config, network, part, views.images, rows)
         figures = metrics.classification_metrics(views.labels, found, None)
@@ -211,8 +243,8 @@ def fit_member(
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with closing(checkpoint.Checkpoints(folder / "checkpoints" / name)) as kept:
-        if config.get("init") and kept.last.latest_step() is None:
+    with checkpoints_of(config, folder, name) as kept:
+        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
             final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)
@@ -235,7 +267,15 @@ def fit_member(
                 report=report,
             )
         variables = kept.chosen(final, progress, config.select)
+        variables = sharding.whole(variables, network.mesh)
     return variables, progress
+
+
+def checkpoints_of(
+    config: ml_collections.ConfigDict, folder: Path, name: str
+) -> checkpoint.Checkpoints:
+    """The checkpoints of the network of that name."""
+    return checkpoint.Checkpoints(checkpoint.root(config, folder) / name, keep=config.keep)
 
 
 def probabilities(

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from covidjax.training import allocator, sharding
+from covidjax.training import allocator, distributed, sharding
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
@@ -25,17 +25,20 @@ SETTLE_SECONDS = 0.0002
 class NonFiniteError(FloatingPointError):
     """A training figure became NaN or infinite; the message names it and the step."""
 
+    everywhere = True  # all processes have the same figures
+
 
 class StoppedError(BaseException):
     """SIGTERM or SIGINT came; the state is saved and the same command goes on.
 
     Attributes:
       signal: the number of the one that came.
+      everywhere: all processes of the run have agreed on it, and raise it.
     """
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, number: int, *, everywhere: bool = False) -> None:
         super().__init__(message)
-        self.signal = number
+        self.signal, self.everywhere = number, everywhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,18 +124,29 @@ def fit(
     compiled = False
     on_cpu = sharding.on_cpu(mesh)
 
+    several = jax.process_count() > 1
+
+    def take() -> dict[str, Any]:
+        batch = next(batches)
+        if several:  # so that all processes learn of a signal at the same step
+            signal_number = asked[0] if asked else 0
+            batch["stop"] = np.full(len(batch["labels"]), signal_number, np.int32)
+        return batch
+
     def pull() -> dict[str, jax.Array]:
         count = schedule.next_dispatch(step)
         if count == 1:
-            return sharding.to_device(next(batches), mesh)
-        return sharding.several_to_device([next(batches) for _ in range(count)], mesh)
+            return sharding.to_device(take(), mesh)
+        return sharding.several_to_device([take() for _ in range(count)], mesh)
 
     with (
-        _stop_requests() as stop,
+        _stop_requests() as asked,
         checkpoints.completed(),
         progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
     ):
+        stop = [] if several else asked
         while not progress.finished:
+            checkpoints.check()
             count = schedule.next_dispatch(step)
             run = step_fn if count == 1 else several_fn
             if on_cpu:
@@ -148,13 +162,14 @@ def fit(
             # is: the iterator's position is saved with the state.
             ahead = None if due or stop else pull()
             # Read the step before while this one runs: never wait for what was just dispatched.
-            _report(pending, schedule, record, label)
+            stop += _report(pending, schedule, record, label)
             pending = sent
             bar.update(count * size)
             if due:
-                _report(pending, schedule, record, label)
+                stop += _report(pending, schedule, record, label)
                 pending = None
-                figures = dict(evaluate(state))
+                # Processes on unlike machines may differ in the last digit.
+                figures = distributed.share({n: float(v) for n, v in evaluate(state).items()})
                 record.write(step, "validation", figures, label)
                 if report is not None:
                     report(step, figures[monitor])
@@ -169,7 +184,9 @@ def fit(
                     checkpoints.save_last(state, batches, progress)
                 where = f" of {label}" if label else ""
                 raise StoppedError(
-                    f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0]
+                    f"stopped at step {step}/{schedule.steps}{where}, saved",
+                    stop[0],
+                    everywhere=several,
                 )
     return state, progress
 
@@ -205,17 +222,23 @@ class _Pending(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-def _report(pending: _Pending | None, schedule: Schedule, record: Record, label: str) -> None:
-    """Checks the figures of steps, and writes them when it is their turn."""
+def _report(pending: _Pending | None, schedule: Schedule, record: Record, label: str) -> list[int]:
+    """Checks the figures of steps, and writes them when it is their turn.
+
+    Returns:
+      The signal that a process has got by then, the same in all of them; none without.
+    """
     if pending is None:
-        return
+        return []
     columns = {name: np.ravel(value) for name, value in jax.device_get(pending.metrics).items()}
+    stops = columns.pop("stop", np.zeros(1, np.int32))
     for row in range(pending.number):
         step = pending.first + row
         figures = {name: float(column[row]) for name, column in columns.items()}
         _check_finite(figures, step, label)
         if step % schedule.log_every == 0 or step == schedule.steps:
             record.write(step, "train", figures, label)
+    return [int(stops.max())] if stops.any() else []
 
 
 def _check_finite(figures: Mapping[str, float], step: int, label: str) -> None:
