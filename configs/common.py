@@ -99,6 +99,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
     add_optimizer(config)
 
+    config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars
     return config
 
@@ -195,6 +196,7 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
     add_evaluation(config)
 
+    config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars
     return config
 

@@ -17,7 +17,7 @@ from covidjax.evaluation import results
 from covidjax.experiments import classify_check, classify_report, external, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import loop, record, sharding, steps
+from covidjax.training import loop, profile, record, sharding, steps
 from covidjax.transfer import initial
 
 
@@ -154,6 +154,7 @@ def make_schedule(
             f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the {total} "
             "batches of the run: there would be no update"
         )
+    profile.check(config.profile, total)
     return loop.Schedule(
         steps=total,
         batch_size=config.batch_size,

@@ -17,7 +17,17 @@ from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS
 from covidjax.evaluation import metrics
 from covidjax.experiments import classify_check, objective
-from covidjax.training import checkpoint, loop, optimizer, prediction, record, state, steps
+from covidjax.training import (
+    checkpoint,
+    flops,
+    loop,
+    optimizer,
+    prediction,
+    profile,
+    record,
+    state,
+    steps,
+)
 from covidjax.transfer import initial, probe, strategies
 
 
@@ -233,6 +243,8 @@ def fit_member(
                 label=name,
                 quiet=config.quiet,
                 report=report,
+                flops_per_step=config.batch_size * flops.count(network.model, image_shape).train,
+                trace=profile.Trace(folder / "profile", config.profile),
             )
         variables = kept.chosen(final, progress, config.select)
     return variables, progress

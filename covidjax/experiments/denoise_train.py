@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from covidjax.data import batches, source, splits
 from covidjax.experiments import denoise_check, denoise_objective
-from covidjax.training import checkpoint, loop, optimizer, record, sharding, state, steps
+from covidjax.training import (
+    checkpoint,
+    flops,
+    loop,
+    optimizer,
+    profile,
+    record,
+    sharding,
+    state,
+    steps,
+)
 
 # (step, mean PSNR on validation); may raise to end the training.
 Report = Callable[[int, float], None]
@@ -116,6 +126,8 @@ def train(
         process_count=jax.process_count(),
     )
     cases = validation_cases(config, data)
+    side = config.patch or config.data.size
+    seen = (side, side, 1)
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
         return validate(config, network, checkpoint.evaluated_part(current), cases)
@@ -135,6 +147,8 @@ def train(
             record=log,
             quiet=config.quiet,
             report=report,
+            flops_per_step=config.batch_size * flops.count(network.model, seen).train,
+            trace=profile.Trace(folder / "profile", config.profile),
         )
         return kept.chosen(final, progress, config.select), progress
 

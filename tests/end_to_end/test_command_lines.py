@@ -91,6 +91,8 @@ MISTAKES = {
     f"{PNEUMONIA} --config.members=0": "config.members",
     f"{PNEUMONIA} --config.bootstrap_samples=1": "config.bootstrap_samples",
     f"{PNEUMONIA} --config.seed=-1": "config.seed",
+    f"{PNEUMONIA} --config.profile=5": "config.profile='5': write FIRST:LAST",
+    f"{PNEUMONIA} --config.profile=1:99999": "config.profile=1:99999: the run has",
     f"{PNEUMONIA} --config.seed=99999999999": "config.seed must be from 0 to 2147483647",
     f"{PNEUMONIA} --config.phantom.images=3": "images",
     f"{PNEUMONIA} --config.phantom.size=3": "size",

@@ -149,7 +149,7 @@ def test_every_result_file_of_a_phantom_says_so(run: Run) -> None:
 
 def test_metrics_are_one_object_a_line(run: Run) -> None:
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
-    assert {line["split"] for line in lines} == {"train", "validation"}
+    assert {line["split"] for line in lines} == {"train", "validation", "speed"}
     assert all(isinstance(line["step"], int) for line in lines)
     assert all({"loss", "auroc"} <= line.keys() for line in lines if line["split"] == "validation")
 
