@@ -11,6 +11,10 @@ a file; flags win over it.
         on Kaggle's CoronaHack archive (zip or unpacked folder)
     python launch.py --config=configs/eda.py
         a look at the data before training: figures, tables, and a page to read them on
+    python launch.py --config=configs/cnn.py --sweep=seeds --workdir=runs/seeds
+        the points of a sweep of the config, one after the other, with a table of their figures;
+        --sweep=seeds,sizes: all with all; --shard=I/N: the I-th of N parts (from 0 on), for several
+        machines; --dry: lists them; --sweep=folds --merge: one cross-validation of finished folds
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
 """
@@ -31,7 +35,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments.command_line import config_name, parse
+from covidjax.experiments.command_line import config_name, config_path, parse
 from covidjax.training import steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
@@ -49,6 +53,11 @@ config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
 )
 flags.DEFINE_string("workdir", "", "Folder of the run; default runs/NAME-TIMESTAMP.")
+flags.DEFINE_string("sweep", None, "Sweeps of the config, comma between; --sweep: its first one.")
+flags.DEFINE_string("shard", "", "I/N: of a sweep every N-th point from the I-th on, from 0 on.")
+flags.DEFINE_bool("dry", False, "Lists the points of a sweep.")
+flags.DEFINE_bool("merge", False, "Makes one cross-validation of a sweep over folds.")
+AS_TYPED = tuple(sys.argv)  # parsing takes some of it out
 
 
 def main(_: list[str]) -> None:
@@ -61,6 +70,10 @@ def main(_: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
+        if FLAGS.sweep is not None:
+            sys.exit(run_sweep(config))
+        if FLAGS.shard or FLAGS.dry or FLAGS.merge:
+            raise ValueError("--shard, --dry and --merge are for --sweep")
         importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
     except StoppedError as error:
         print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
@@ -68,6 +81,24 @@ def main(_: list[str]) -> None:
     except (ValueError, OSError, NonFiniteError) as error:
         print(f"launch.py: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def run_sweep(config: Any) -> int:
+    """Runs the points of `--sweep`, and returns the exit status."""
+    from covidjax.experiments import sweep
+
+    name = f"{config_name(sys.argv)}-{FLAGS.sweep.replace(',', '-') or 'sweep'}"
+    return sweep.run(
+        config,
+        FLAGS["config"].override_values,
+        AS_TYPED,
+        Path(FLAGS.workdir or f"runs/{name}").expanduser(),
+        path=config_path(sys.argv),
+        sweeps=FLAGS.sweep,
+        shard=FLAGS.shard,
+        dry=FLAGS.dry,
+        merge=FLAGS.merge,
+    )
 
 
 def stop(number: int, _: Any) -> None:

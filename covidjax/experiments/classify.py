@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import results
-from covidjax.experiments import classify_check, classify_report, external, workdir
+from covidjax.experiments import classify_check, classify_report, external, fold_runs, workdir
 from covidjax.experiments.classify_train import Data, build, member_name, train_fold
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import loop, profile, record, sharding, steps
@@ -40,11 +40,15 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, config.task)
-    folds = make_folds(config, table, labels)
+    every = every_fold(config, table, labels)
+    folds = chosen_folds(config, every)
     splits.check_leaks(folds, table, prepared.same_pictures)
+    # Of every fold, so that one alone trains as it does among the others.
     schedule = make_schedule(
-        config, folds, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
+        config, every, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
     )
+    if config.folds_from:
+        fold_runs.check(config, folds, table, prepared)
     if init := config.get("init"):
         networks = [
             (member_name(config, fold, member), fold)
@@ -66,6 +70,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             return results.read_results(folder)
         print(f"Results go to {folder}", flush=True)
         load_kernels(config)
+        if config.folds_from:
+            fold_runs.gather(config, folds, folder)
         manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
         print(table_text, flush=True)
@@ -102,7 +108,14 @@ def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.Con
 def make_folds(
     config: ml_collections.ConfigDict, table: pd.DataFrame, labels: NDArray[np.int32]
 ) -> list[splits.Fold]:
-    """The folds to run: of a manifest where one is given, else of the config's split."""
+    """The folds to run: `config.fold` of `every_fold`."""
+    return chosen_folds(config, every_fold(config, table, labels))
+
+
+def every_fold(
+    config: ml_collections.ConfigDict, table: pd.DataFrame, labels: NDArray[np.int32]
+) -> list[splits.Fold]:
+    """The folds of a manifest where one is given, else of the config's split."""
     if config.data.manifest:
         try:
             folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
@@ -126,6 +139,11 @@ def make_folds(
             seed=config.seed,
             kaggle_split=config.part,
         )
+    return folds
+
+
+def chosen_folds(config: ml_collections.ConfigDict, folds: list[splits.Fold]) -> list[splits.Fold]:
+    """Those of `config.fold`. Raises ValueError where there is none."""
     if config.fold == "all":
         return folds
     chosen = [fold for fold in folds if str(fold.number) == str(config.fold)]

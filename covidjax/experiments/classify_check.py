@@ -148,6 +148,8 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
                 "config.transfer is for weights that exist: say which, as in "
                 "--config=configs/resnet.py:init=hf://timm/resnet18.tv_in1k"
             )
+    if config.folds_from and config.fold != "all":
+        raise ValueError(f"config.folds_from needs config.fold=all, not {config.fold}")
     if config.data.manifest:
         return
     if config.task == "covid" and config.split == "official":

@@ -25,7 +25,7 @@ PACKAGES = [
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet", "profile", "external", "at_once"]
+FREE_FIELDS += ["log_every", "quiet", "profile", "external", "folds_from", "at_once"]
 FREE_FIELDS += ["tuner.trials", "tuner.storage"]
 # Of denoising: what is measured of a network, which a finished run measures anew.
 FREE_SECTIONS = ("classifier", "evaluate.")
