@@ -87,10 +87,11 @@ def run_sweep(config: Any) -> int:
     """Runs the points of `--sweep`, and returns the exit status."""
     from covidjax.experiments import sweep
 
+    flag: Any = FLAGS["config"]
     name = f"{config_name(sys.argv)}-{FLAGS.sweep.replace(',', '-') or 'sweep'}"
     return sweep.run(
         config,
-        FLAGS["config"].override_values,
+        flag.override_values,
         AS_TYPED,
         Path(FLAGS.workdir or f"runs/{name}").expanduser(),
         path=config_path(sys.argv),

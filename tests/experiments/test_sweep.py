@@ -174,6 +174,12 @@ def test_folds_are_swept_where_there_are_folds() -> None:
     assert "depths" not in resnet.sweep(resnet.get_config("init=run:x"))
 
 
+def test_a_config_without_sweeps_says_so(tmp_path) -> None:
+    eda = str(ROOT / "configs" / "eda.py")
+    with pytest.raises(ValueError, match=r"eda\.py has no sweep\(\)"):
+        sweep.make_points(cnn.get_config(), {}, [], tmp_path, path=eda, sweeps="")
+
+
 def test_a_sweep_into_a_runs_folder_is_refused(script, tmp_path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="holds a run"):
