@@ -99,7 +99,7 @@ MISTAKES = {
     f"{COVID} --sweep=seeds --merge": "--merge is for --sweep=folds",
     f"{COVID} --sweep=folds --merge": "fold0, fold1, fold2, fold3, fold4",
     f"{COVID} --config.fold=1 --config.folds_from=x": "config.folds_from needs config.fold=all",
-    f"{COVID} --config.batch_size=8 --config.folds_from=/nowhere": "/nowhere/fold0 holds no run of fold0",
+    f"{COVID} --config.batch_size=8 --config.folds_from=/nowhere": "fold0 holds no run of",
     f"{PNEUMONIA} --config.profile=5": "config.profile='5': write FIRST:LAST",
     f"{PNEUMONIA} --config.profile=1:99999": "config.profile=1:99999: the run has",
     f"{PNEUMONIA} --config.seed=99999999999": "config.seed must be from 0 to 2147483647",
