@@ -111,7 +111,7 @@ def add_data(config: ml_collections.ConfigDict, arg: Mapping[str, Any], equalize
     config.data = ml_collections.ConfigDict()
     config.data.source = arg["data"]  # auto, coronahack, phantom
     config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default
-    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to
+    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to; NAME=PATH,... of several
     config.data.manifest = ""  # a split.csv of another run
     config.data.size = arg["size"]  # pixels a side
     config.data.equalize = equalize  # none, histogram, clahe
