@@ -24,7 +24,8 @@ class Coronahack(tfds.core.GeneratorBasedBuilder):
 
     `archive` is the path of Kaggle's zip or of the unpacked folder, or several, `NAME=PATH` with a
     comma between; without it they are looked for in TFDS's manual folder. Data are written as
-    array_record unless `file_format` says otherwise. `progress` shows a bar while the images are checked and prints the build report.
+    array_record unless `file_format` says otherwise. `progress` shows a bar while the images are
+    checked and prints the build report.
     """
 
     VERSION = tfds.core.Version("1.1.0")
