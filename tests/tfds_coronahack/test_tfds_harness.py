@@ -95,18 +95,22 @@ def built(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("runner", ["DirectRunner", "BundleBasedDirectRunner"])
-def test_beam_writes_the_same_bytes_as_one_process(tmp_path: Path, runner: str):
-    """By our command; the runner's workers are threads of this process."""
-    pytest.importorskip("apache_beam")
+def test_beam_writes_the_same_bytes_as_one_process(tmp_path: Path, monkeypatch, runner: str):
+    """The runner's workers are threads of this process."""
+    beam = pytest.importorskip("apache_beam")
+    pipelines, run = [], beam.Pipeline.run
+    monkeypatch.setattr(
+        beam.Pipeline, "run", lambda self, *a, **k: pipelines.append(self) or run(self, *a, **k)
+    )
     one = write_zip(tmp_path / "one.zip", archive_files())
     changes = {f"{ROOT}/{row[2].lower()}/{row[0]}": encode(picture(50)) for row in ROWS[:1]}
     other = write_zip(tmp_path / "other.zip", archive_files(changes=changes))
     archives = f"a={one},b={other}"
     tfds_coronahack.prepare(archives, tmp_path / "plain", progress=False)
-    ours = [sys.executable, "-m", "tfds_coronahack", f"--archive={archives}"]
-    ours += [f"--data_dir={tmp_path / 'beam'}", f"--beam_pipeline_options=runner={runner}"]
-    done = subprocess.run(ours, cwd=PACKAGE.parent, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert not pipelines
+    options = [f"--runner={runner}"]
+    tfds_coronahack.prepare(archives, tmp_path / "beam", progress=False, beam_options=options)
+    assert len(pipelines) == 1
     assert built(tmp_path / "beam") == built(tmp_path / "plain")
     assert len(built(tmp_path / "beam")) == 3
 
