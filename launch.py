@@ -17,9 +17,14 @@ a file; flags win over it.
         machines; --dry: lists them; --sweep=folds --merge: one cross-validation of finished folds
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
+
+Several processes (hosts) of one run: on a TPU VM, in Slurm, Kubernetes and Open MPI the same
+command in each; elsewhere with --coordinator=HOST:PORT --processes=N --process=I, see
+docs/multihost.md.
 """
 
 import importlib
+import os
 import signal
 import sys
 import time
@@ -36,7 +41,7 @@ from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
 from covidjax.experiments.command_line import config_name, config_path, parse
-from covidjax.training import steps
+from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
 # Imported when one is asked for: the others' libraries would add half as much again to the start.
@@ -57,6 +62,10 @@ flags.DEFINE_string("sweep", None, "Sweeps of the config, comma between; --sweep
 flags.DEFINE_string("shard", "", "I/N: of a sweep every N-th point from the I-th on, from 0 on.")
 flags.DEFINE_bool("dry", False, "Lists the points of a sweep.")
 flags.DEFINE_bool("merge", False, "Makes one cross-validation of a sweep over folds.")
+flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where JAX finds no cluster.")
+flags.DEFINE_integer("processes", 0, "How many; 1: this one alone, whatever the cluster.")
+flags.DEFINE_integer("process", -1, "Number of this one, from 0 on.")
+flags.DEFINE_float("peer_timeout", 50.0, "Seconds until another process counts as lost.")
 AS_TYPED = tuple(sys.argv)  # parsing takes some of it out
 
 
@@ -64,23 +73,42 @@ def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    workdir = Path(FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}").expanduser()
     config = FLAGS.config.lock()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
+        sys.exit(run_sweep(config))
     try:
-        if FLAGS.sweep is not None:
-            sys.exit(run_sweep(config))
-        if FLAGS.shard or FLAGS.dry or FLAGS.merge:
-            raise ValueError("--shard, --dry and --merge are for --sweep")
-        importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
-    except StoppedError as error:
-        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
-        sys.exit(128 + error.signal)
-    except (ValueError, OSError, NonFiniteError) as error:
+        workdir = Path(join(config, time.strftime("%Y%m%d-%H%M%S"))).expanduser()
+    except ValueError as error:
         print(f"launch.py: {error}", file=sys.stderr)
         sys.exit(2)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    hint = f"the same command with --workdir={workdir} goes on"
+    try:
+        with distributed.crashes_told(hint):
+            importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
+            distributed.finish()
+    except StoppedError as error:
+        print(f"{error}; {hint}", file=sys.stderr)
+        distributed.end(str(error), 128 + error.signal, together=error.everywhere)
+    except (ValueError, OSError, NonFiniteError) as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        distributed.end(str(error), 2)
+
+
+def join(config: Any, stamp: str) -> str:
+    """The workdir, after the other processes of the run have come, if it has any."""
+    workdir = FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}"
+    place = distributed.place_of(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
+    if place is None:
+        return workdir
+    from covidjax.experiments.workdir import decisive
+
+    same = {"--workdir": FLAGS.workdir, **decisive(config)}
+    if place.process > 0:  # it says nothing unless something is wrong
+        config.quiet = True
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return distributed.start(place, same, workdir, FLAGS.peer_timeout).word
 
 
 def run_sweep(config: Any) -> int:
@@ -88,18 +116,30 @@ def run_sweep(config: Any) -> int:
     from covidjax.experiments import sweep
 
     flag: Any = FLAGS["config"]
-    name = f"{config_name(sys.argv)}-{FLAGS.sweep.replace(',', '-') or 'sweep'}"
-    return sweep.run(
-        config,
-        flag.override_values,
-        AS_TYPED,
-        Path(FLAGS.workdir or f"runs/{name}").expanduser(),
-        path=config_path(sys.argv),
-        sweeps=FLAGS.sweep,
-        shard=FLAGS.shard,
-        dry=FLAGS.dry,
-        merge=FLAGS.merge,
-    )
+    name = f"{config_name(sys.argv)}-{(FLAGS.sweep or 'sweep').replace(',', '-')}"
+    workdir = Path(FLAGS.workdir or f"runs/{name}").expanduser()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        if FLAGS.sweep is None:
+            raise ValueError("--shard, --dry and --merge are for --sweep")
+        return sweep.run(
+            config,
+            flag.override_values,
+            AS_TYPED,
+            workdir,
+            path=config_path(sys.argv),
+            sweeps=FLAGS.sweep,
+            shard=FLAGS.shard,
+            dry=FLAGS.dry,
+            merge=FLAGS.merge,
+        )
+    except StoppedError as error:
+        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
+        return 128 + error.signal
+    except (ValueError, OSError) as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2
 
 
 def stop(number: int, _: Any) -> None:

@@ -100,6 +100,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.augment = ml_collections.ConfigDict(dataclasses.asdict(Augmentation()))
 
     add_optimizer(config)
+    add_devices(config)
 
     config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars
@@ -153,6 +154,16 @@ def add_optimizer(config: ml_collections.ConfigDict) -> None:
     config.optimizer.momentum = 0.9  # of sgd
     config.optimizer.clip = 1.0  # largest norm of the gradient; 0: none
     config.optimizer.accumulate = 1  # batches an update
+
+
+def add_devices(config: ml_collections.ConfigDict) -> None:
+    """Adds how the work is spread over devices, and what is kept; see docs/multihost.md."""
+    config.sharding = "data"  # fsdp: parameters and optimiser state are cut over the devices
+    config.shards = 0  # of fsdp: devices that hold one copy together; 0: all
+    config.shard_from = 65536  # of fsdp: bytes of the smallest array that is cut
+    config.accumulate = 1  # micro-batches that a batch is cut into, for less memory
+    config.checkpoint_dir = ""  # gs://BUCKET/FOLDER or another; "": checkpoints in the workdir
+    config.keep = 2  # newest checkpoints that are kept
 
 
 def unknown(name: str, value: str, known: list[str]) -> str:
@@ -216,6 +227,7 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 0.0
 
     add_evaluation(config)
+    add_devices(config)
 
     config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars

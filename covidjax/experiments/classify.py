@@ -15,9 +15,15 @@ from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, classify_report, external, fold_runs, workdir
-from covidjax.experiments.classify_train import Data, build, member_name, train_fold
+from covidjax.experiments.classify_train import (
+    Data,
+    build,
+    member_name,
+    on_own_devices,
+    train_fold,
+)
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import loop, profile, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, sharding, steps
 from covidjax.transfer import initial
 
 
@@ -30,12 +36,13 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     classify_check.check(config)
-    mesh = sharding.make_mesh()
-    sharding.check_batch_size(config.batch_size, mesh)
+    mesh = sharding.mesh_of(config.sharding, config.shards)
+    sharding.check_batch_size(config.batch_size, mesh, config.accumulate)
     other = load_external(config) if config.external else None
     prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
-    if phantom:
+    main = distributed.is_coordinator()
+    if phantom and main:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
@@ -67,12 +74,13 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     with workdir.claim(folder, config, prepared, split, others) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")
-            return results.read_results(folder)
+            return results.read_results(folder) if main else {}
         print(f"Results go to {folder}", flush=True)
         load_kernels(config)
-        if config.folds_from:
+        if main and config.folds_from:
             fold_runs.gather(config, folds, folder)
-        manifest.write(folder / "split.csv", folds, table, phantom=phantom)
+        if main:
+            manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
         print(table_text, flush=True)
         images = cached_pixels(config, prepared)
@@ -82,6 +90,9 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             predictions = [
                 train_fold(config, data, fold, network, folder, log) for fold in data.folds
             ]
+        if not main:  # it waits in `distributed.finish`
+            return {}
+        network = on_own_devices(config, network)
         return classify_report.write(config, data, predictions, network, folder, start, other)
 
 

@@ -12,7 +12,7 @@ from covidjax.data import preprocess, source, splits
 from covidjax.data.table import TASKS
 from covidjax.experiments import objective
 from covidjax.experiments.fields import check_values, flatten
-from covidjax.training import flops, optimizer, profile
+from covidjax.training import flops, optimizer, profile, sharding
 from covidjax.transfer import strategies
 from tfds_coronahack import phantom
 
@@ -29,6 +29,7 @@ VALUES: dict[str, Sequence[str]] = {
     "data.resize": preprocess.RESIZE,
     "model.name": tuple(models.CLASSIFIERS),
     "model.kernels": ("auto", "plain"),
+    "sharding": sharding.KINDS,
     "optimizer.name": optimizer.OPTIMIZERS,
     "transfer.strategy": strategies.STRATEGIES,
 }
@@ -44,6 +45,10 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "phantom.seed": (0, None),
     "phantom.size": (phantom.SMALLEST, phantom.LARGEST),
     "batch_size": (1, None),
+    "accumulate": (1, None),
+    "shards": (0, None),
+    "shard_from": (0, None),
+    "keep": (1, None),
     "epochs": (0, None),
     "auto_epochs.coronahack": (1, None),
     "auto_epochs.phantom": (1, None),

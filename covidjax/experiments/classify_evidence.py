@@ -155,7 +155,7 @@ def calibrated(
 def read(config: ml_collections.ConfigDict, folder: Path, fold: Any, member: int) -> Variables:
     """`params` and `batch_stats` that were evaluated, from the checkpoint."""
     name = member_name(config, fold, member)
-    return checkpoint.read_evaluated(folder / "checkpoints" / name, config.select)
+    return checkpoint.read_evaluated(checkpoint.root(config, folder) / name, config.select)
 
 
 def title(config: ml_collections.ConfigDict) -> str:

@@ -25,6 +25,7 @@ from covidjax.training import (
     prediction,
     profile,
     record,
+    sharding,
     state,
     steps,
 )
@@ -67,6 +68,7 @@ class Network:
     predict: Any
     mesh: Any
     schedule: loop.Schedule
+    layout: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,17 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         strength,
         freeze_batch_norm=transfer.get("freeze_batch_norm", False),
     )
-    parts: dict[str, Any] = {"loss_fn": loss_fn, "optimizer": tx, "ema_decay": config.ema}
+    layout = None
+    if config.sharding == "fsdp":
+        shape = (config.data.size, config.data.size, 1)
+        layout = state.layout_of(model, tx, shape, mesh, config.shard_from)
+    parts: dict[str, Any] = {
+        "loss_fn": loss_fn,
+        "optimizer": tx,
+        "ema_decay": config.ema,
+        "accumulate": config.accumulate,
+        "layout": layout,
+    }
     return Network(
         model,
         tx,
@@ -112,7 +124,17 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         steps.compile_predict(mesh, objective.make_predict(model, config.mirror)),
         mesh,
         schedule,
+        layout,
     )
+
+
+def on_own_devices(config: ml_collections.ConfigDict, network: Network) -> Network:
+    """Of several processes' network: what one of them predicts with alone."""
+    if jax.process_count() == 1:
+        return network
+    mesh = sharding.make_mesh(jax.local_devices())
+    predict = steps.compile_predict(mesh, objective.make_predict(network.model, config.mirror))
+    return dataclasses.replace(network, predict=predict, mesh=mesh)
 
 
 def train_fold(
@@ -198,7 +220,9 @@ def fit_member(
     key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
     init_key, train_key = jax.random.split(key)
     image_shape = (*data.images.shape[1:], 1)
-    fresh = state.create(network.model, network.optimizer, image_shape, init_key, network.mesh)
+    fresh = state.create(
+        network.model, network.optimizer, image_shape, init_key, network.mesh, network.layout
+    )
     labels = data.labels[fold.train]
     training = batches.train_batches(
         data.images,
@@ -213,7 +237,7 @@ def fit_member(
     )
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
-        part = checkpoint.evaluated_part(current)
+        part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
         rows = range(len(views.images))
         found = probabilities(config, network, part, views.images, rows)
         figures = metrics.classification_metrics(views.labels, found, None)
@@ -221,7 +245,7 @@ def fit_member(
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with closing(checkpoint.Checkpoints(folder / "checkpoints" / name)) as kept:
+    with closing(checkpoints_of(config, folder, name)) as kept:
         if config.get("init") and kept.last.latest_step() is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
@@ -247,7 +271,15 @@ def fit_member(
                 trace=profile.Trace(folder / "profile", config.profile),
             )
         variables = kept.chosen(final, progress, config.select)
+        variables = sharding.whole(variables, network.mesh)
     return variables, progress
+
+
+def checkpoints_of(
+    config: ml_collections.ConfigDict, folder: Path, name: str
+) -> checkpoint.Checkpoints:
+    """The checkpoints of the network of that name."""
+    return checkpoint.Checkpoints(checkpoint.root(config, folder) / name, keep=config.keep)
 
 
 def probabilities(

@@ -20,7 +20,7 @@ from covidjax.experiments import (
 )
 from covidjax.experiments.denoise_train import Data, Network, build, train
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import loop, profile, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, sharding, steps
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
 
@@ -35,28 +35,33 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     start = time.time()
     denoise_check.check(config)
     denoise_cases.check(config)
-    mesh = sharding.make_mesh()
-    sharding.check_batch_size(config.batch_size, mesh)
+    mesh = sharding.mesh_of(config.sharding, config.shards)
+    sharding.check_batch_size(config.batch_size, mesh, config.accumulate)
     config, data = load(config)
     phantom = data.prepared.kind == "phantom"
-    if phantom:
+    main = distributed.is_coordinator()
+    if phantom and main:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     classifier = load_classifier(config, data) if config.classifier else None
     network = make_network(config, data, mesh)
     split = manifest.digest([data.fold], data.table)
     with workdir.claim(folder, config, data.prepared, split) as finished:
         if finished:
-            found = results.read_results(folder)
-            if found.get("evaluated") == denoise_report.evaluation_of(config):
+            found = results.read_results(folder) if main else {}
+            same = found.get("evaluated") == denoise_report.evaluation_of(config)
+            if distributed.share(same):
                 print(f"{folder} is finished: see {folder / 'results.json'}")
                 return found
             print("Trained already; evaluated again, as config.evaluate asks for", flush=True)
         print(f"Results go to {folder}", flush=True)
-        manifest.write(folder / "split.csv", [data.fold], data.table, phantom=phantom)
+        if main:
+            manifest.write(folder / "split.csv", [data.fold], data.table, phantom=phantom)
         counts = [f"{len(getattr(data.fold, part)):,} {part}" for part in splits.PARTS]
         print(f"Images: {', '.join(counts)}", flush=True)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
             variables, progress = train(config, data, network, folder, log)
+        if not main:  # it waits in `distributed.finish`
+            return {}
         return denoise_report.write(
             config, data, network, variables, progress, folder, start, classifier
         )

@@ -13,7 +13,7 @@ from covidjax.experiments import denoise_objective
 from covidjax.experiments.denoise_objective import Objective
 from covidjax.experiments.fields import check_values, flatten, positive_numbers
 from covidjax.models import dae
-from covidjax.training import flops, optimizer, profile
+from covidjax.training import flops, optimizer, profile, sharding
 from tfds_coronahack import phantom
 
 VALUES: dict[str, Sequence[str]] = {
@@ -31,6 +31,7 @@ VALUES: dict[str, Sequence[str]] = {
     "model.kernels": ("auto", "plain"),
     "model.norm": dae.NORMS,
     "optimizer.name": optimizer.OPTIMIZERS,
+    "sharding": sharding.KINDS,
 }
 # Lowest and highest, both allowed; None for no limit.
 RANGES: dict[str, tuple[float, float | None]] = {
@@ -43,6 +44,10 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "phantom.size": (phantom.SMALLEST, phantom.LARGEST),
     "patch": (0, None),
     "batch_size": (1, None),
+    "accumulate": (1, None),
+    "shards": (0, None),
+    "shard_from": (0, None),
+    "keep": (1, None),
     "steps": (0, None),
     "auto_steps.coronahack": (1, None),
     "auto_steps.phantom": (1, None),

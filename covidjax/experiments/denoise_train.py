@@ -57,6 +57,7 @@ class Network:
     score: Any
     mesh: Any
     schedule: loop.Schedule
+    layout: Any = None
 
 
 class Cases(NamedTuple):
@@ -71,10 +72,16 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
     """The network and its compiled steps."""
     model = denoise_check.create_model(config)
     tx = optimizer.create(steps=schedule.steps, **config.optimizer.to_dict())
+    layout = None
+    if config.sharding == "fsdp":
+        shape = (config.data.size, config.data.size, 1)
+        layout = state.layout_of(model, tx, shape, mesh, config.shard_from)
     parts: dict[str, Any] = {
         "loss_fn": denoise_objective.make_loss(model, denoise_check.create_objective(config)),
         "optimizer": tx,
         "ema_decay": config.ema,
+        "accumulate": config.accumulate,
+        "layout": layout,
     }
     apply = denoise_objective.make_apply(model, config.ensemble)
     whole, by_example = sharding.replicated(mesh), sharding.by_example(mesh)
@@ -91,6 +98,7 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         score,
         mesh,
         schedule,
+        layout,
     )
 
 
@@ -112,7 +120,9 @@ def train(
     """
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     image_shape = (*data.images.shape[1:], 1)
-    fresh = state.create(network.model, network.optimizer, image_shape, init_key, network.mesh)
+    fresh = state.create(
+        network.model, network.optimizer, image_shape, init_key, network.mesh, network.layout
+    )
     count = len(data.fold.train)
     training = batches.train_batches(
         data.images,
@@ -130,9 +140,11 @@ def train(
     seen = (side, side, 1)
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
-        return validate(config, network, checkpoint.evaluated_part(current), cases)
+        part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
+        return validate(config, network, part, cases)
 
-    with closing(checkpoint.Checkpoints(folder / "checkpoints")) as kept:
+    root = checkpoint.root(config, folder)
+    with closing(checkpoint.Checkpoints(root, keep=config.keep)) as kept:
         final, progress = loop.fit(
             fresh,
             training,
@@ -150,7 +162,9 @@ def train(
             flops_per_step=config.batch_size * flops.count(network.model, seen).train,
             trace=profile.Trace(folder / "profile", config.profile),
         )
-        return kept.chosen(final, progress, config.select), progress
+        chosen = sharding.whole(kept.chosen(final, progress, config.select), network.mesh)
+    # Of several processes each goes on alone: with arrays that no other is needed for.
+    return (jax.device_get(chosen) if jax.process_count() > 1 else chosen), progress
 
 
 def validation_cases(config: ml_collections.ConfigDict, data: Data) -> Cases:

@@ -73,10 +73,10 @@ def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Train
     if config.get("experiment") != "classify":
         raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
     cuts = found["threshold"]["values"]
-    names = checkpoint.network_names(folder / "checkpoints")
+    names = checkpoint.network_names(checkpoint.root(config, folder))
     if len(names) != len(cuts) * config.members:
         raise RunError(
-            f"{folder / 'checkpoints'} holds {len(names)} networks, but the run has "
+            f"{checkpoint.root(config, folder)} holds {len(names)} networks, but the run has "
             f"{len(cuts) * config.members}"
         )
     fitted = (found.get("calibration") or {}).get("temperatures") or [1.0] * len(cuts)
@@ -110,7 +110,7 @@ def restore(
     Raises:
       RunError: the checkpoint is missing, damaged, or of another network.
     """
-    kept = folder / "checkpoints" / name
+    kept = checkpoint.root(config, folder) / name
     try:
         found = checkpoint.read_evaluated(kept, config.select)
         _check_shapes(found, config, model or classify_check.create_model(config))

@@ -17,6 +17,7 @@ import ml_collections
 from covidjax.data import locking, source
 from covidjax.evaluation import results
 from covidjax.experiments.fields import flatten
+from covidjax.training import distributed
 
 PACKAGES = [
     *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
@@ -27,10 +28,13 @@ PACKAGES = [
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
 FREE_FIELDS += ["log_every", "quiet", "profile", "external", "folds_from", "at_once"]
 FREE_FIELDS += ["tuner.trials", "tuner.storage"]
+# On how many devices a run is, and how it lies on them.
+FREE_FIELDS += ["sharding", "shards", "shard_from", "checkpoint_dir", "keep"]
 # Of denoising: what is measured of a network, which a finished run measures anew.
 FREE_SECTIONS = ("classifier", "evaluate.")
 # What the data's kind decided stands in `steps` or `epochs`.
 FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
+SEEN_SECONDS = 10.0  # for a file of another host's to appear on a shared disk
 JOIN_TRIES = 100  # a tenth of a second apart
 
 
@@ -48,7 +52,9 @@ def claim(
 ) -> Iterator[bool]:
     """Makes the folder this run's, and holds it while the block runs.
 
-    Writes `config.json`. Yields True where the run is finished already.
+    Writes `config.json`. Yields True where the run is finished already. Of several processes the
+    coordinator does this; the others wait for what it finds, and must see the folder too unless
+    checkpoints go somewhere else.
 
     Args:
       workdir: the folder, made where missing.
@@ -61,13 +67,32 @@ def claim(
       WorkdirError: the folder holds something else, a run with another config, or a run that is
         going on.
     """
+    if not distributed.is_coordinator():
+        finished = distributed.share(None)
+        if not config.get("checkpoint_dir"):
+            _check_seen(workdir)
+        yield finished
+        return
     _check_is_run(workdir)
     described = describe(config, prepared, split, external)
     with locking.try_exclusive(workdir / ".lock") as held:
         if not held:
             raise WorkdirError(f"another process is running in --workdir={workdir}")
         _write_or_check(workdir, described)
-        yield (workdir / "results.json").exists()
+        yield distributed.share((workdir / "results.json").exists())
+
+
+def _check_seen(workdir: Path) -> None:
+    """Raises WorkdirError where the coordinator's folder is not on this machine."""
+    until = time.monotonic() + SEEN_SECONDS
+    while not (workdir / "config.json").exists():
+        if time.monotonic() > until:
+            raise WorkdirError(
+                f"process {jax.process_index()} on {platform.node()} does not see the "
+                f"coordinator's --workdir={workdir.absolute()}: give a folder that all hosts "
+                "share, or --config.checkpoint_dir=gs://BUCKET/FOLDER"
+            )
+        time.sleep(0.1)
 
 
 def join(
@@ -137,6 +162,16 @@ def describe(
     }
 
 
+def decisive(config: ml_collections.ConfigDict) -> dict[str, str]:
+    """The fields that decide the result, as text; the processes of a run must agree on them."""
+    fields = flatten(config.to_dict())
+    return {f"config.{name}": str(fields[name]) for name in fields if not _is_free(name)}
+
+
+def _is_free(name: str) -> bool:
+    return name in FREE_FIELDS or name.startswith(FREE_SECTIONS)
+
+
 def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises WorkdirError where the saved run would give other figures."""
     before, after = flatten(saved["config"]), flatten(now["config"])
@@ -146,9 +181,7 @@ def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
     changed = [
         f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())
-        if name not in FREE_FIELDS
-        and not name.startswith(FREE_SECTIONS)
-        and before.get(name) != after.get(name)
+        if not _is_free(name) and before.get(name) != after.get(name)
     ]
     if changed:
         shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if changed[4:] else "")

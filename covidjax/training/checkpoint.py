@@ -1,11 +1,18 @@
-"""Orbax checkpoints: state, data iterator and the loop's own progress, saved together.
+"""Orbax checkpoints: state, the data's position and the loop's own progress, saved together.
 
 Two folders: `last`, to go on from, and `best`, whose averages were best on validation. A
-checkpoint is complete or not there: orbax writes under a temporary name and renames.
+checkpoint is complete or not there: orbax writes under a temporary name and renames. Each process
+writes the part of the arrays that it holds, in the background; the coordinator writes the rest.
+The folder may be a path of a cloud's store (gs://BUCKET/FOLDER). A checkpoint can be read on any
+number of devices and processes, whatever number wrote it.
 """
 
 import dataclasses
+import itertools
+import json
+import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +20,23 @@ from typing import Any
 
 import grain
 import jax
+import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
+from covidjax.training import distributed
 from covidjax.training.state import TrainState
+
+Folder = Path | epath.Path
+# The processes of a run make their Checkpoints in the same order: so these agree. Orbax's barriers
+# have names, and those of two folders that are saved at once must not be the same.
+_numbers = itertools.count()
+BARRIER_SECONDS = 600
+
+
+class CheckpointError(OSError):
+    """Checkpoints cannot be written, or none can be read; the message says what to do."""
 
 
 @dataclasses.dataclass
@@ -36,69 +56,132 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints of one training run, below `folder`."""
+    """The checkpoints of one training run, below `folder`; `keep` of them, and the best ones."""
 
-    def __init__(self, folder: Path) -> None:
-        folder = folder.absolute()
-        one = ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
-        # Two: a kill between saving a new best and the progress that names it needs the old one.
-        two = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
-        self.last = ocp.CheckpointManager(folder / "last", options=one)
-        self.best = ocp.CheckpointManager(folder / "best", options=two)
+    def __init__(self, folder: Folder, keep: int = 2) -> None:
+        self.folder = absolute(folder)
+        self.last = _manager(self.folder / "last", keep)
+        # One more: a kill between saving a new best and the progress that names it needs the old
+        # one, and so does a broken checkpoint.
+        self.best = _manager(self.folder / "best", keep + 1)
 
     def save_last(
         self, state: TrainState, batches: grain.DatasetIterator, progress: Progress
     ) -> None:
-        """Saves all that training needs to go on; call it before the next batch is pulled."""
+        """Saves all that training needs to go on; call it before the next batch is pulled.
+
+        Raises:
+          CheckpointError: this one, or the one before, which was still being written.
+        """
         # JSON has no infinity.
         record = dataclasses.asdict(progress)
         if progress.best_step < 0:
             record["best_value"] = None
-        self.last.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                batches=grain.checkpoint.CheckpointSave(batches),
-                progress=ocp.args.JsonSave(record),
-            ),
-            force=True,
-        )
+        with self._writing():
+            self.last.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    # The same in all processes, of however many: batches are counted.
+                    position=ocp.args.JsonSave(batches.get_state()),
+                    progress=ocp.args.JsonSave(record),
+                ),
+                force=True,
+            )
 
     def save_best(self, state: TrainState) -> None:
-        """Saves the averages alone: they are what is evaluated."""
+        """Saves the averages alone: they are what is evaluated. Raises CheckpointError."""
         step = int(state.step)
-        if step in self.best.all_steps():  # a killed run got this far before
-            self.best.delete(step)
-        self.best.save(step, args=ocp.args.StandardSave(evaluated_part(state)), force=True)
+        with self._writing():
+            if step in self.best.all_steps():  # a killed run got this far before
+                self.best.delete(step)
+            self.best.save(step, args=ocp.args.StandardSave(evaluated_part(state)), force=True)
 
     def restore_last(
         self, state: TrainState, batches: grain.DatasetIterator
     ) -> tuple[TrainState, Progress]:
-        """The state and progress of the newest checkpoint; sets `batches` to its position.
+        """The state and progress of the newest whole checkpoint; sets `batches` to its position.
 
-        Where there is none, the state as given and fresh progress.
+        Where there is none, the state as given and fresh progress. One that is broken is set aside
+        with a warning, and the one before it is used.
+
+        Raises:
+          CheckpointError: all that are there are broken.
         """
-        step = self.last.latest_step()
+        found = self._newest_whole() if distributed.is_coordinator() else None
+        step, best_is_there = distributed.share(found)
         if step is None:
             return state, Progress()
+        if step < 0:
+            raise CheckpointError(
+                f"no checkpoint in {self.folder / 'last'} can be read; put a copy back, or begin "
+                "anew with another --workdir"
+            )
+        self.last.reload()  # the coordinator may have set some aside
         restored = self.last.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(_abstract(state)),
-                batches=grain.checkpoint.CheckpointRestore(batches),
-                progress=ocp.args.JsonRestore(),
+                state=ocp.args.StandardRestore(_abstract(state)), progress=ocp.args.JsonRestore()
             ),
         )
         record: dict[str, Any] = dict(restored["progress"])
         if record["best_value"] is None:
             record["best_value"] = float("-inf")
+        batches.set_state(_position(self.folder / "last" / str(step)))
+        if not best_is_there:  # a kill came first: it is this state's
+            self.save_best(restored["state"])
         return restored["state"], Progress(**record)
+
+    def _newest_whole(self) -> tuple[int | None, bool]:
+        """The newest step that can be read in full; None without any, -1 where all are broken.
+
+        And whether the best one that it names is there, or must be made of it.
+        """
+        steps = sorted(self.last.all_steps(), reverse=True)
+        for step in steps:
+            path = self.folder / "last" / str(step)
+            try:
+                return step, _read_whole(path, step, self.folder / "best")
+            except Exception as error:  # whatever orbax and tensorstore raise for damaged files
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tells it of each array again
+            aside = path.with_name(f"broken-{step}")
+            print(
+                f"WARNING: the checkpoint {path} is broken ({reason}); it is set aside as "
+                f"{aside.name}, and the one before it is used",
+                file=sys.stderr,
+                flush=True,
+            )
+            if aside.exists():
+                aside.rmtree()
+            path.rename(aside)
+        return (-1 if steps else None), False
 
     def restore_best(self, state: TrainState, step: int) -> dict[str, Any]:
         """`params` and `batch_stats` of the best evaluation, laid out as those of `state`."""
-        self.best.wait_until_finished()
+        with self._writing():
+            self.best.wait_until_finished()
         abstract = _abstract(evaluated_part(state))
         return self.best.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def check(self) -> None:
+        """Raises CheckpointError where what is written in the background has failed."""
+        with self._writing():
+            self.last.check_for_errors()
+            self.best.check_for_errors()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # tensorstore's are ValueErrors, barriers' of other kinds
+            distributed.wait_for_word()  # it may be for another process that is lost
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"cannot write the checkpoints in {self.folder}: {reason[:300]}. The last whole "
+                "one stays. Make room or give permission there; the same command with its "
+                "--workdir goes on"
+            ) from error
 
     def chosen(self, state: TrainState, progress: Progress, select: str) -> dict[str, Any]:
         """`params` and `batch_stats` of the "best" evaluation, or of `state`, the "last" one."""
@@ -115,8 +198,9 @@ class Checkpoints:
         try:
             yield
         finally:
-            self.last.wait_until_finished()
-            self.best.wait_until_finished()
+            with self._writing():
+                self.last.wait_until_finished()
+                self.best.wait_until_finished()
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -124,23 +208,36 @@ class Checkpoints:
         self.best.close()
 
 
+def absolute(folder: Folder) -> epath.Path:
+    """The folder as orbax wants it; an address such as gs://BUCKET/FOLDER stays as it is."""
+    return epath.Path(folder if "://" in str(folder) else Path(folder).absolute())
+
+
+def root(config: ml_collections.ConfigDict, workdir: Path) -> epath.Path:
+    """Where a run's checkpoints are: in `config.checkpoint_dir`, or below its workdir."""
+    return absolute(epath.Path(config.get("checkpoint_dir") or workdir / "checkpoints"))
+
+
 def evaluated_part(state: TrainState) -> dict[str, Any]:
     """The averaged `params` and `batch_stats`."""
     return {"params": state.ema_params, "batch_stats": state.ema_batch_stats}
 
 
-def network_names(folder: Path) -> list[str]:
+def network_names(folder: Folder) -> list[str]:
     """The networks of a run whose `checkpoints` folder this is, folds and members in order.
 
     "" where there is one without a name, none where there are no checkpoints.
     """
+    folder = epath.Path(folder)
     if (folder / "best").is_dir():
         return [""]
-    names = (path.parent.name for path in folder.glob("*/best"))
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir() if (path / "best").is_dir())
     return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
 
 
-def read_evaluated(folder: Path, select: str) -> dict[str, Any]:
+def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
     """The `params` and `batch_stats` that a finished run evaluated, as NumPy arrays.
 
     Needs no train state, writes nothing, and does not ask what devices they were saved from.
@@ -152,7 +249,7 @@ def read_evaluated(folder: Path, select: str) -> dict[str, Any]:
     Raises:
       OSError, KeyError, ValueError: missing or damaged.
     """
-    folder = folder.absolute()
+    folder = absolute(folder)
     last = folder / "last" / str(max(ocp.utils.checkpoint_steps(folder / "last")))
     if select == "last":
         held = _as_numpy(last / "state")
@@ -161,7 +258,52 @@ def read_evaluated(folder: Path, select: str) -> dict[str, Any]:
     return _as_numpy(folder / "best" / str(step) / "default")
 
 
-def _as_numpy(path: Path) -> dict[str, Any]:
+def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        create=True,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            barrier_sync_key_prefix=f"covidjax{next(_numbers)}"
+        ),
+        async_options=ocp.AsyncOptions(timeout_secs=BARRIER_SECONDS),
+    )
+    return ocp.CheckpointManager(folder, options=options)
+
+
+def _read_whole(path: epath.Path, step: int, best: epath.Path) -> bool:
+    """Reads all of a checkpoint, of whatever processes, and the best one that it names.
+
+    Returns:
+      False where that is the same step's, whose averages are here, and cannot be read.
+
+    Raises:
+      Exception: of many kinds, where something else is missing or damaged.
+    """
+    _as_numpy(path / "state")
+    for facts in (path / "state" / "array_metadatas").iterdir():  # which only a real restore reads
+        json.loads(facts.read_text())
+    _position(path)
+    named = ocp.JsonCheckpointHandler().restore(path / "progress")["best_step"]
+    if named < 0:
+        return True
+    try:
+        _as_numpy(best / str(named) / "default")
+    except Exception:
+        if named != step:
+            raise
+        return False
+    return True
+
+
+def _position(path: epath.Path) -> dict[str, Any]:
+    """The state of the data's iterator."""
+    if (path / "position").exists():
+        return ocp.JsonCheckpointHandler().restore(path / "position")
+    # Of runs before there were several processes: grain's own file.
+    return json.loads((path / "batches" / "process_0-of-1.json").read_text())
+
+
+def _as_numpy(path: Folder) -> dict[str, Any]:
     """What a checkpoint holds, whatever devices it was saved from."""
     handler = ocp.StandardCheckpointHandler()
     found = handler.metadata(path).tree

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from covidjax.training import allocator, profile, sharding, speed
+from covidjax.training import allocator, distributed, profile, sharding, speed
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
@@ -31,11 +31,12 @@ class StoppedError(BaseException):
 
     Attributes:
       signal: the number of the one that came.
+      everywhere: all processes of the run have agreed on it, and raise it.
     """
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, number: int, *, everywhere: bool = False) -> None:
         super().__init__(message)
-        self.signal = number
+        self.signal, self.everywhere = number, everywhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,26 +128,38 @@ def fit(
     meter = speed.Meter(size, flops_per_step, mesh)
     trace = trace or profile.Trace()
 
-    def read(sent: _Pending | None, last: bool = False) -> None:
-        if sent is not None:
-            _report(sent, schedule, record, label)
-            meter.finished(sent.first + sent.number - 1)
-            if (figures := meter.figures(now=last)) is not None:
-                record.write(sent.first + sent.number - 1, "speed", figures, label)
+    def read(sent: _Pending | None, last: bool = False) -> list[int]:
+        if sent is None:
+            return []
+        asked_by_any = _report(sent, schedule, record, label)
+        meter.finished(sent.first + sent.number - 1)
+        if (figures := meter.figures(now=last)) is not None:
+            record.write(sent.first + sent.number - 1, "speed", figures, label)
+        return asked_by_any
+
+    several = jax.process_count() > 1
+
+    def take() -> dict[str, Any]:
+        batch = next(batches)
+        if several:  # so that all processes learn of a signal at the same step
+            batch["stop"] = np.full(len(batch["labels"]), *(asked or [0]), np.int32)
+        return batch
 
     def pull() -> dict[str, jax.Array]:
         count = schedule.next_dispatch(step)
         if count == 1:
-            return sharding.to_device(next(batches), mesh)
-        return sharding.several_to_device([next(batches) for _ in range(count)], mesh)
+            return sharding.to_device(take(), mesh)
+        return sharding.several_to_device([take() for _ in range(count)], mesh)
 
     with (
-        _stop_requests() as stop,
+        _stop_requests() as asked,
         checkpoints.completed(),
         trace,
         progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
     ):
+        stop = [] if several else asked
         while not progress.finished:
+            checkpoints.check()
             count = schedule.next_dispatch(step)
             run = step_fn if count == 1 else several_fn
             if on_cpu:
@@ -164,14 +177,15 @@ def fit(
             # is: the iterator's position is saved with the state.
             ahead = None if due or stop else pull()
             # Read the step before while this one runs: never wait for what was just dispatched.
-            read(pending)
+            stop += read(pending)
             pending = sent
             bar.update(count * size)
             if due:
-                read(pending, last=True)
+                stop += read(pending, last=True)
                 pending = None
                 meter.pause()
-                figures = dict(evaluate(state))
+                # Processes on unlike machines may differ in the last digit.
+                figures = distributed.share({n: float(v) for n, v in evaluate(state).items()})
                 record.write(step, "validation", figures, label)
                 if report is not None:
                     report(step, figures[monitor])
@@ -186,7 +200,9 @@ def fit(
                     checkpoints.save_last(state, batches, progress)
                 where = f" of {label}" if label else ""
                 raise StoppedError(
-                    f"stopped at step {step}/{schedule.steps}{where}, saved", stop[0]
+                    f"stopped at step {step}/{schedule.steps}{where}, saved",
+                    stop[0],
+                    everywhere=several,
                 )
     return state, progress
 
@@ -222,15 +238,21 @@ class _Pending(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-def _report(pending: _Pending, schedule: Schedule, record: Record, label: str) -> None:
-    """Checks the figures of steps, and writes them when it is their turn."""
+def _report(pending: _Pending, schedule: Schedule, record: Record, label: str) -> list[int]:
+    """Checks the figures of steps, and writes them when it is their turn.
+
+    Returns:
+      The signal that a process has got by then, the same in all of them; none without.
+    """
     columns = {name: np.ravel(value) for name, value in jax.device_get(pending.metrics).items()}
+    stops = columns.pop("stop", np.zeros(1, np.int32))
     for row in range(pending.number):
         step = pending.first + row
         figures = {name: float(column[row]) for name, column in columns.items()}
         _check_finite(figures, step, label)
         if step % schedule.log_every == 0 or step == schedule.steps:
             record.write(step, "train", figures, label)
+    return [int(stops.max())] if stops.any() else []
 
 
 def _check_finite(figures: Mapping[str, float], step: int, label: str) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
@@ -29,8 +28,9 @@ def predict_rows(
       images: uint8 [n, size, size].
       rows: of the images.
       batch_size: a multiple of the devices; the last batch is padded.
-      mesh: the devices.
+      mesh: the devices; of several processes, or of this one alone.
     """
+    index, count = sharding.share(mesh)
     parts = [
         predict(
             variables["params"],
@@ -42,8 +42,8 @@ def predict_rows(
             rows,
             np.zeros(len(rows), np.int32),
             batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            process_index=index,
+            process_count=count,
         )
     ]
     return np.concatenate([np.asarray(part) for part in parts])[: len(rows)]

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
+
+from covidjax.training import distributed
 
 if TYPE_CHECKING:
     import tensorboardX
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 class Record:
     """Appends figures to `metrics.jsonl` and, beside it, to TensorBoard events.
 
+    Of several processes only the coordinator writes.
+
     A resumed run repeats the lines since its last checkpoint; of two lines with the same step,
     split and fold the later one counts. Use it as a context manager.
     """
@@ -24,10 +28,13 @@ class Record:
     def __init__(self, workdir: Path, note: str = "") -> None:
         """`note` stands as `data` in every line; for what no reader may overlook."""
         self.note = note
+        self.folder = workdir / "tensorboard"
+        self.file: TextIO | None = None
+        if not distributed.is_coordinator():
+            return
         self.file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         if self.file.tell() and not _ends_in_newline(workdir / "metrics.jsonl"):
             self.file.write("\n")  # a kill cut the last line off
-        self.folder = workdir / "tensorboard"
 
     @cached_property
     def events(self) -> "tensorboardX.SummaryWriter":
@@ -38,6 +45,8 @@ class Record:
 
     def write(self, step: int, split: str, figures: Mapping[str, float], fold: str = "") -> None:
         """One line; figures that are not finite are written as null."""
+        if self.file is None:
+            return
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         marks = {name: text for name, text in (("fold", fold), ("data", self.note)) if text}
         line = {"step": step, "split": split, **marks, **finite}
@@ -56,7 +65,8 @@ class Record:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
         if "events" in self.__dict__:
             self.events.close()
 

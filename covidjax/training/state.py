@@ -1,5 +1,7 @@
 """The train state: everything that changes in training and nothing else."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -39,8 +41,9 @@ def create(
     image_shape: tuple[int, int, int],
     key: jax.Array,
     mesh: Mesh,
+    layout: Any = None,
 ) -> TrainState:
-    """A fresh state, made where it will live: replicated over the mesh.
+    """A fresh state, made where it will live; no device ever holds more of it.
 
     Args:
       model: a linen module called as `model(images, train=...)`.
@@ -48,8 +51,33 @@ def create(
       image_shape: height, width, channels.
       key: for the initial parameters.
       mesh: the devices.
+      layout: of `layout_of`; default whole on every device.
     """
+    init = _initial(model, optimizer, image_shape)
+    return jax.jit(init, out_shardings=layout or sharding.replicated(mesh))(key)
 
+
+def layout_of(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+    mesh: Mesh,
+    smallest: int = sharding.SMALLEST_BYTES,
+) -> TrainState:
+    """How a state lies that is cut over the mesh's axis `model`; see `sharding.layout`.
+
+    Statistics stay whole: they are a number a channel, and each step computes them whole.
+    """
+    init = _initial(model, optimizer, image_shape)
+    abstract = jax.eval_shape(init, jax.random.key(0))
+    whole = jax.tree.map(lambda _: sharding.replicated(mesh), abstract.batch_stats)
+    cut = sharding.layout(abstract, mesh, smallest)
+    return dataclasses.replace(cut, batch_stats=whole, ema_batch_stats=whole)
+
+
+def _initial(
+    model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, int, int]
+) -> Callable[[jax.Array], TrainState]:
     def init(key: jax.Array) -> TrainState:
         variables = model.init(key, jnp.zeros((1, *image_shape)))
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
@@ -63,9 +91,7 @@ def create(
             ema_batch_stats=jax.tree.map(jnp.copy, batch_stats),
         )
 
-    abstract = jax.eval_shape(init, key)
-    shardings = jax.tree.map(lambda _: sharding.replicated(mesh), abstract)
-    return jax.jit(init, out_shardings=shardings)(key)
+    return init
 
 
 def parameter_count(params: Tree) -> int:

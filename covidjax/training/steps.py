@@ -36,26 +36,35 @@ def train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
+    accumulate: int = 1,
+    place: Callable[[Any], Any] | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One update.
 
     Args:
       state: before the step.
-      batch: the global batch.
+      batch: the global batch. A column "stop" [batch], where there is one, is no data: its largest
+        number is among the scalars.
       key: of the whole run; the step's own key is `fold_in(key, state.step)`.
       loss_fn: the task.
       optimizer: of optax.
       ema_decay: of the averages; early on less, (1 + step) / (10 + step), so that they forget the
         initial values.
+      accumulate: micro-batches that the batch is cut into, one after another: less memory, the
+        same mean gradient. BatchNorm sees one of them at a time, and random draws are others.
+      place: puts gradients where they are to lie.
 
     Returns:
       The next state, and the scalars `loss`, `gradient_norm` and those of the loss function.
     """
     step_key = jax.random.fold_in(key, state.step)
-    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, (metrics, batch_stats)), gradients = gradient_fn(
-        state.params, state.batch_stats, batch, step_key
+    batch = dict(batch)
+    stop = batch.pop("stop", None)
+    loss, metrics, batch_stats, gradients = _gradients(
+        loss_fn, state, batch, step_key, accumulate, place or (lambda tree: tree)
     )
+    if stop is not None:
+        metrics = {**metrics, "stop": jnp.max(stop)}
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -70,6 +79,45 @@ def train_step(
     )
     norm = optax.tree.norm(gradients)
     return state, {"loss": loss, "gradient_norm": norm, **metrics}
+
+
+def _gradients(
+    loss_fn: LossFn,
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    accumulate: int,
+    place: Callable[[Any], Any],
+) -> tuple[jax.Array, Metrics, Any, Any]:
+    """Loss, metrics, new statistics and gradients: of the batch, or the mean over micro-batches."""
+    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    if accumulate == 1:
+        (loss, (metrics, statistics)), gradients = gradient_fn(
+            state.params, state.batch_stats, batch, key
+        )
+        return loss, metrics, statistics, place(gradients)
+
+    def cut(column: jax.Array) -> jax.Array:
+        # Every accumulate-th example: so each device has its share of every micro-batch at hand.
+        parts = column.reshape(-1, accumulate, *column.shape[1:])
+        return jnp.swapaxes(parts, 0, 1)
+
+    def one(carry: tuple[Any, Any], part: tuple[jax.Array, Batch]) -> tuple[Any, Any]:
+        statistics, total = carry
+        number, micro = part
+        (loss, (metrics, statistics)), gradients = gradient_fn(
+            state.params, statistics, micro, jax.random.fold_in(key, number)
+        )
+        total = jax.tree.map(jnp.add, total, place(gradients))
+        return (statistics, total), (loss, metrics)
+
+    start = state.batch_stats, place(jax.tree.map(jnp.zeros_like, state.params))
+    parts = jnp.arange(accumulate), jax.tree.map(cut, batch)
+    # On CPUs convolutions in a loop's body take several times as long.
+    unroll = accumulate if jax.default_backend() == "cpu" else 1
+    (statistics, total), seen = jax.lax.scan(one, start, parts, unroll=unroll)
+    loss, metrics = jax.tree.map(lambda values: jnp.mean(values, axis=0), seen)
+    return loss, metrics, statistics, jax.tree.map(lambda leaf: leaf / accumulate, total)
 
 
 def train_steps(
@@ -93,27 +141,68 @@ def steps_per_dispatch(asked: int, mesh: Mesh) -> int:
 
 
 def compile_train_step(
-    mesh: Mesh, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
+    mesh: Mesh,
+    *,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    accumulate: int = 1,
+    layout: TrainState | None = None,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
-    """`train_step` jitted over the mesh: state replicated and donated, batch sharded."""
-    step = partial(train_step, loss_fn=loss_fn, optimizer=optimizer, ema_decay=ema_decay)
-    return _compile(step, mesh, sharding.by_example(mesh))
+    """`train_step` jitted over the mesh: state donated, batch cut by example.
+
+    `layout` says how the state lies (`state.layout_of`); default whole on every device.
+    """
+    options = _options(mesh, loss_fn, optimizer, ema_decay, accumulate, layout)
+    return _compile(partial(train_step, **options), mesh, sharding.by_example(mesh), layout)
 
 
 def compile_train_steps(
-    mesh: Mesh, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
+    mesh: Mesh,
+    *,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    accumulate: int = 1,
+    layout: TrainState | None = None,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """`train_steps` jitted likewise, for batches of `sharding.several_to_device`."""
-    several = partial(train_steps, loss_fn=loss_fn, optimizer=optimizer, ema_decay=ema_decay)
-    return _compile(several, mesh, sharding.stacked_by_example(mesh))
+    options = _options(mesh, loss_fn, optimizer, ema_decay, accumulate, layout)
+    several = partial(train_steps, **options)
+    return _compile(several, mesh, sharding.stacked_by_example(mesh), layout)
 
 
-def _compile(step: Callable[..., Any], mesh: Mesh, parts: NamedSharding) -> Callable[..., Any]:
+def _options(
+    mesh: Mesh,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    accumulate: int,
+    layout: TrainState | None,
+) -> dict[str, Any]:
+    """Of `train_step`. With a layout parameters are gathered for the loss, gradients scattered."""
+    options = {"optimizer": optimizer, "ema_decay": ema_decay, "accumulate": accumulate}
+    if layout is None:
+        return {"loss_fn": loss_fn, **options}
+    everywhere = sharding.replicated(mesh)
+
+    def gathered(params: Any, *others: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
+        return loss_fn(jax.lax.with_sharding_constraint(params, everywhere), *others)
+
+    def place(gradients: Any) -> Any:
+        return jax.lax.with_sharding_constraint(gradients, layout.params)
+
+    return {"loss_fn": gathered, "place": place, **options}
+
+
+def _compile(
+    step: Callable[..., Any], mesh: Mesh, parts: NamedSharding, layout: TrainState | None
+) -> Callable[..., Any]:
     whole = sharding.replicated(mesh)
     return jax.jit(
         step,
-        in_shardings=(whole, parts, whole),
-        out_shardings=(whole, whole),
+        in_shardings=(layout or whole, parts, whole),
+        out_shardings=(layout or whole, whole),
         donate_argnums=0,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 import numpy as np
 from numpy.typing import NDArray
 
@@ -226,7 +227,7 @@ def run_networks(workdir: Path) -> list[str]:
         raise SourceError(f"run:{workdir}: no run there (no config.json)")
     if not (workdir / "results.json").is_file():
         raise SourceError(f"run:{workdir} is not finished (no results.json): finish it first")
-    folder = workdir / "checkpoints"
+    folder = checkpoint.root(_config(workdir), workdir)
     names = checkpoint.network_names(folder)
     if not names:
         raise SourceError(f"run:{workdir}: no checkpoints in {folder}")
@@ -243,9 +244,13 @@ def read_run(workdir: Path, network: str) -> dict[str, Any]:
     Raises:
       SourceError: a checkpoint is missing or damaged.
     """
-    folder = (workdir / "checkpoints" / network).absolute()
-    select = _json(workdir / "config.json")["config"].get("select", "best")
+    config = _config(workdir)
+    folder = checkpoint.root(config, workdir) / network
     try:
-        return checkpoint.read_evaluated(folder, select)
+        return checkpoint.read_evaluated(folder, config.get("select", "best"))
     except (OSError, KeyError, ValueError) as error:
         raise SourceError(f"run:{workdir}: damaged checkpoint in {folder}: {error}") from error
+
+
+def _config(workdir: Path) -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(_json(workdir / "config.json")["config"])

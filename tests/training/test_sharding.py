@@ -10,11 +10,15 @@ from jax.sharding import PartitionSpec
 from covidjax.training import sharding
 
 
-def test_a_mesh_has_one_axis_over_all_devices_or_those_given():
+def test_a_mesh_is_over_all_devices_or_those_given_neighbours_along_model():
     assert len(jax.devices()) == 8  # tests/conftest.py
-    assert dict(sharding.make_mesh().shape) == {"data": 8}
-    some = jax.devices()[2:5]
-    assert list(sharding.make_mesh(some).devices) == some
+    assert dict(sharding.make_mesh().shape) == {"data": 8, "model": 1}
+    some = jax.devices()[2:6]
+    assert sharding.make_mesh(some, model=2).devices.tolist() == [some[:2], some[2:]]
+    assert dict(sharding.mesh_of("fsdp", 0).shape) == {"data": 1, "model": 8}
+    assert dict(sharding.mesh_of("fsdp", 2).shape) == {"data": 4, "model": 2}
+    with pytest.raises(ValueError, match="config.shards=3 does not divide the 8 devices"):
+        sharding.mesh_of("fsdp", 3)
 
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(30, 8), (0, 1), (-8, 8), (7, 8), (1, 2)])
@@ -35,7 +39,7 @@ def test_batches_lie_by_example_with_their_types():
     assert set(placed) == set(batch)
     for name, array in placed.items():
         np.testing.assert_array_equal(array, batch[name], strict=True)
-        assert array.sharding.spec == PartitionSpec("data")
+        assert array.sharding.spec == PartitionSpec(("data", "model"))
         assert [shard.data.shape[0] for shard in array.addressable_shards] == [1] * 8
 
 
@@ -45,7 +49,7 @@ def test_several_batches_lie_stacked_each_by_example():
     placed = sharding.several_to_device(batches, sharding.make_mesh())
     for name, array in placed.items():
         np.testing.assert_array_equal(array, np.stack([b[name] for b in batches]), strict=True)
-        assert array.sharding.spec == PartitionSpec(None, "data")
+        assert array.sharding.spec == PartitionSpec(None, ("data", "model"))
         assert [shard.data.shape[:2] for shard in array.addressable_shards] == [(3, 1)] * 8
 
 

@@ -1,0 +1,69 @@
+"""Starts processes of `launch.py` on request, importing JAX once for all: see conftest.py.
+
+stdin: one JSON object a line, {"argv", "env", "out", "err", "most_bytes"}; stdout: the pid of the
+process that runs it, and for {"wait": PID, "seconds"} its exit status, null while it runs.
+"""
+
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+# What takes the seconds, that is else imported when it is needed.
+import sklearn.metrics  # noqa: F401
+import tensorboardX  # noqa: F401
+
+import covidjax.evaluation.evidence_plots
+import covidjax.evaluation.model_card
+import covidjax.evaluation.plots
+import covidjax.experiments.classify_report  # noqa: F401
+
+SCRIPT = Path(__file__).parents[2] / "launch.py"
+
+
+def begin(request: dict[str, Any]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    status: object = 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, name in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
+    os.environ.update(request["env"])
+    if request.get("most_bytes"):  # as a disk that is full: no file may grow larger
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["most_bytes"],) * 2)
+    sys.argv = ["launch.py", *request["argv"]]
+    try:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    except SystemExit as error:
+        status = error.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
+def wait(pid: int, seconds: float) -> int | None:
+    until = time.monotonic() + seconds
+    while True:
+        found, state = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(state)
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = wait(asked["wait"], asked["seconds"]) if "wait" in asked else begin(asked)
+        print(json.dumps(answer), flush=True)
