@@ -39,6 +39,11 @@ def check(
             raise ValueError(f"{setting} holds no run of {fold.name}") from error
         if not (folder / "results.json").exists():
             raise ValueError(f"{setting} is not finished")
+        if not (folder / "checkpoints").is_dir():
+            place = before.get("checkpoint_dir") or "nowhere"
+            raise ValueError(
+                f"{setting} has its checkpoints in {place}: copy them to {folder / 'checkpoints'}"
+            )
         now: dict[str, Any] = flatten(json.loads(config.to_json()))
         changed = [
             f"{name}: {before.get(name, 'missing')} there, {now.get(name, 'missing')} now"

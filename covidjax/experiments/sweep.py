@@ -131,6 +131,8 @@ def make_points(
                 raise ValueError(f"--config.{field} is swept by --sweep={','.join(names)}")
         name = "-".join(part for part, _ in combined)
         flags = [f"--config.{field}={value}" for field, value in changes.items()]
+        if fields.get("checkpoint_dir"):  # or all points would write into one
+            flags.append(f"--config.checkpoint_dir={fields['checkpoint_dir']}/{name}")
         command = [sys.executable, *base, *flags, f"--workdir={workdir / name}"]
         points.append(Point(name, changes, command))
     return points

@@ -75,6 +75,14 @@ def test_points_are_command_lines_of_their_own(tmp_path: Path) -> None:
     ]
 
 
+def test_each_point_has_checkpoints_of_its_own(tmp_path: Path) -> None:
+    config = cnn.get_config()
+    config.checkpoint_dir = "gs://bucket/sweep"
+    explicit = {"checkpoint_dir": config.checkpoint_dir}
+    points = sweep.make_points(config, explicit, ["x"], tmp_path, path=CONFIG, sweeps="seeds")
+    assert "--config.checkpoint_dir=gs://bucket/sweep/seed1" in points[1].command
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_shards_share_all_points_among_them(count: int) -> None:
     points = list(range(10))
