@@ -24,11 +24,13 @@ class Flops(NamedTuple):
       train: of a pass and its gradients: twice the forward ones for each layer, but once for the
         first one, whose input needs no gradient.
       parameters: number of trained scalars.
+      outputs: numbers that the layers put out, which a memory must hold for the gradients.
     """
 
     forward: int
     train: int
     parameters: int
+    outputs: int
 
 
 @functools.lru_cache(maxsize=8)
@@ -41,6 +43,7 @@ def count(model: nn.Module, image_shape: tuple[int, int, int]) -> Flops:
       TypeError, ZeroDivisionError: the model cannot be made for such images.
     """
     layers: list[int] = []
+    outputs: list[int] = []
 
     def counted(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
         output = call(*args, **kwargs)
@@ -52,11 +55,13 @@ def count(model: nn.Module, image_shape: tuple[int, int, int]) -> Flops:
                 sides = layer.kernel_size
                 taps = math.prod([sides] if isinstance(sides, int) else sides)
                 groups = layer.feature_group_count
-            layers.append(2 * taps * inputs // groups * math.prod(output.shape[1:]))
+            outputs.append(math.prod(output.shape[1:]))
+            layers.append(2 * taps * inputs // groups * outputs[-1])
         return output
 
     with nn.intercept_methods(counted):
         made = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
     forward = sum(layers)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
-    return Flops(forward, 3 * forward - (layers[0] if layers else 0), parameters)
+    train = 3 * forward - (layers[0] if layers else 0)
+    return Flops(forward, train, parameters, sum(outputs))

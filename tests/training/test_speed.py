@@ -26,6 +26,7 @@ def test_operations_of_a_network_are_those_of_its_layers():
     found = flops.count(Small(), (16, 16, 1))
     assert found.forward == 2 * (first + grouped + dense)
     assert found.train == 3 * found.forward - 2 * first
+    assert found.outputs == 8 * 8 * 8 + 8 * 8 * 16 + 5
     assert found.parameters == (9 * 8 + 8) + (9 * 16 + 16) + (16 * 5 + 5)
 
 
