@@ -137,43 +137,48 @@ def heading(first: str, *others: str) -> Iterator[str]:
     yield f"| --- |{' ---: |' * len(others)}"
 
 
-def table(counted: Counted, images: int, on: Hardware, assumed: Assumed) -> Iterator[str]:
-    """Lines of Markdown; `images` a device (weak scaling)."""
-    columns = ("devices", "global batch", "step, ms", "of it communication", "sent a device, MB")
-    yield from heading(*columns, "images/s", "efficiency", "input, MB/s")
+def row(
+    name: str, counted: Counted, images: int, devices: int, on: Hardware, assumed: Assumed
+) -> str:
+    """One line of Markdown; `images` a device (weak scaling)."""
     alone = images / step_seconds(counted, images, 1, on, assumed)[0]
-    for devices in DEVICES:
-        computing, talking = step_seconds(counted, images, devices, on, assumed)
-        whole = computing + talking
-        rate = devices * images / whole
-        cells = (
-            str(devices),
-            f"{devices * images:,}",
-            f"{1e3 * whole:.3g}",
-            f"{talking / whole:.0%}",
-            f"{all_reduce_bytes(counted.parameters, devices) / 1e6:.3g}",
-            f"{rate:,.3g}" if rate < 1000 else f"{rate:,.0f}",
-            f"{rate / devices / alone:.0%}",
-            f"{rate * counted.pixels / 1e6:,.0f}",
-        )
-        yield f"| {' | '.join(cells)} |"
+    computing, talking = step_seconds(counted, images, devices, on, assumed)
+    whole = computing + talking
+    rate = devices * images / whole
+    cells = (
+        name,
+        on.name,
+        str(devices),
+        f"{devices * images:,}",
+        f"{1e3 * whole:.3g}",
+        f"{talking / whole:.0%}",
+        f"{all_reduce_bytes(counted.parameters, devices) / 1e6:.3g}",
+        f"{rate:,.0f}",
+        f"{rate / devices / alone:.0%}",
+        f"{rate * counted.pixels / 1e6:,.0f}",
+        f"{1e8 * devices / rate / 3600:.3g}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def on_paper(assumed: Assumed) -> Iterator[str]:
-    """All tables, in Markdown."""
+    """Both tables, in Markdown: the networks, and each on all numbers of devices."""
     networks = {name: count(*what[:3]) for name, what in NETWORKS.items()}
-    columns = ("network", "operations a train step and image", "parameters", "BatchNorm layers")
-    yield from heading(*columns, "layers' outputs an image")
+    columns = ("operations a train step and image", "parameters", "BatchNorm layers")
+    yield from heading("network", *columns, "layers' outputs an image")
     for name, counted in networks.items():
         yield (
             f"| {name} | {counted.flops / 1e9:.3g} GFLOP | {counted.parameters:,} | "
             f"{counted.norms} | {counted.outputs / 1e6:.3g} million |"
         )
+    yield ""
+    columns = ("devices", "global batch", "step, ms", "of it communication", "sent a device, MB")
+    more = ("images/s", "efficiency", "input, MB/s", "device-hours for 100 million images")
+    yield from heading("network (computed)", "hardware", *columns, *more)
     for name, counted in networks.items():
-        images = NETWORKS[name][3]
         for on in HARDWARE:
-            yield f"\n**{name}, {images} images a device, {on.name}** (computed)\n"
-            yield from table(counted, images, on, assumed)
+            for devices in DEVICES:
+                yield row(name, counted, NETWORKS[name][3], devices, on, assumed)
 
 
 def measure(batch: int, size: int, seconds: float) -> Iterator[str]:
