@@ -75,7 +75,7 @@ def train_epoch(training: Iterator[batches.Batch], steps: int) -> tuple[int, int
     """Our own memory after 50 steps of a small network, and after all."""
     mesh = sharding.make_mesh(jax.devices()[:1])
     model = models.create("cnn", num_classes=2, widths=(16,), convs=1, dropout=0.0)
-    tx = optimizer.create("adamw", learning_rate=1e-3, steps=steps)
+    tx = optimizer.create("adamw", learning_rate=1e-2, steps=steps)
     now = state.create(model, tx, (SIZE, SIZE, 1), jax.random.key(0), mesh)
     loss_fn = objective.make_loss(model, 2, 0.0, None)
     step = compile_train_step(mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=0.9)
