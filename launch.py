@@ -24,7 +24,6 @@ docs/multihost.md.
 """
 
 import importlib
-import os
 import signal
 import sys
 import time
@@ -76,39 +75,33 @@ def main(_: list[str]) -> None:
     config = FLAGS.config.lock()
     if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
         sys.exit(run_sweep(config))
-    try:
-        workdir = Path(join(config, time.strftime("%Y%m%d-%H%M%S"))).expanduser()
-    except ValueError as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        sys.exit(2)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    hint = f"the same command with --workdir={workdir} goes on"
+    hint = "nothing has been written"
     try:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        workdir = join(config, FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}")
+        hint = f"the same command with --workdir={workdir} goes on"
         with distributed.crashes_told(hint):
             importlib.import_module(EXPERIMENTS[config.experiment]).run(config, workdir)
             distributed.finish()
     except StoppedError as error:
-        print(f"{error}; {hint}", file=sys.stderr)
-        distributed.end(str(error), 128 + error.signal, together=error.everywhere)
+        distributed.end(f"{error}; {hint}", 128 + error.signal, together=error.everywhere)
     except (ValueError, OSError, NonFiniteError) as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        distributed.end(str(error), 2)
+        from covidjax.experiments.processes import explained
+
+        text = explained(error, hint)
+        distributed.end(text, 2, together=getattr(error, "everywhere", False))
 
 
-def join(config: Any, stamp: str) -> str:
+def join(config: Any, own: str) -> Path:
     """The workdir, after the other processes of the run have come, if it has any."""
-    workdir = FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}"
     place = distributed.place_of(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
-    if place is None:
-        return workdir
-    from covidjax.experiments.workdir import decisive
+    if place is not None:
+        from covidjax.experiments import processes
 
-    same = {"--workdir": FLAGS.workdir, **decisive(config)}
-    if place.process > 0:  # it says nothing unless something is wrong
-        config.quiet = True
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    return distributed.start(place, same, workdir, FLAGS.peer_timeout).word
+        own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
+    return Path(own).expanduser()
 
 
 def run_sweep(config: Any) -> int:

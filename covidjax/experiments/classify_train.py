@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from covidjax.evaluation import metrics
 from covidjax.experiments import classify_check, objective
 from covidjax.training import (
     checkpoint,
+    distributed,
     flops,
     loop,
     optimizer,
@@ -245,8 +245,8 @@ def fit_member(
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with closing(checkpoints_of(config, folder, name)) as kept:
-        if config.get("init") and kept.last.latest_step() is None:
+    with checkpoints_of(config, folder, name) as kept:
+        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
             final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)

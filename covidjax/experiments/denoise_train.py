@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +94,7 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         tx,
         steps.compile_train_step(mesh, **parts),
         steps.compile_train_steps(mesh, **parts),
-        score,
+        steps.together(score, mesh),
         mesh,
         schedule,
         layout,
@@ -144,7 +143,7 @@ def train(
         return validate(config, network, part, cases)
 
     root = checkpoint.root(config, folder)
-    with closing(checkpoint.Checkpoints(root, keep=config.keep)) as kept:
+    with checkpoint.Checkpoints(root, keep=config.keep) as kept:
         final, progress = loop.fit(
             fresh,
             training,

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import ml_collections
+from etils import epath
 
 from covidjax.data import locking, source
 from covidjax.evaluation import results
@@ -79,6 +81,8 @@ def claim(
         if not held:
             raise WorkdirError(f"another process is running in --workdir={workdir}")
         _write_or_check(workdir, described)
+        if config.get("checkpoint_dir"):
+            _mark_checkpoints(epath.Path(config.checkpoint_dir), described)
         yield distributed.share((workdir / "results.json").exists())
 
 
@@ -142,6 +146,19 @@ def _write_or_check(workdir: Path, described: Mapping[str, Any]) -> None:
         results.write_results(path, described)
 
 
+def _mark_checkpoints(folder: epath.Path, described: Mapping[str, Any]) -> None:
+    """Puts `config.json` beside checkpoints outside of the workdir, or compares with it.
+
+    So a run whose workdir is lost with its machine goes on in a new one, and no other run does.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        _check_same(folder, json.loads(path.read_text()), described, "config.checkpoint_dir")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(results.as_json(described))
+
+
 def describe(
     config: ml_collections.ConfigDict, prepared: source.Prepared, split: str, external: str = ""
 ) -> dict[str, Any]:
@@ -172,7 +189,12 @@ def _is_free(name: str) -> bool:
     return name in FREE_FIELDS or name.startswith(FREE_SECTIONS)
 
 
-def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_same(
+    workdir: os.PathLike[str],
+    saved: Mapping[str, Any],
+    now: Mapping[str, Any],
+    setting: str = "workdir",
+) -> None:
     """Raises WorkdirError where the saved run would give other figures."""
     before, after = flatten(saved["config"]), flatten(now["config"])
     for one, other in ((before, saved), (after, now)):
@@ -186,7 +208,7 @@ def _check_same(workdir: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
     if changed:
         shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if changed[4:] else "")
         raise WorkdirError(
-            f"--workdir={workdir} holds a run with another config ({shown}); "
+            f"--{setting}={workdir} holds a run with another config ({shown}); "
             "choose another folder, or give that config to go on"
         )
 

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from etils import epath
 from covidjax.training import distributed
 from covidjax.training.state import TrainState
 
-Folder = Path | epath.Path
+Folder = os.PathLike[str]
 # The processes of a run make their Checkpoints in the same order: so these agree. Orbax's barriers
 # have names, and those of two folders that are saved at once must not be the same.
 _numbers = itertools.count()
@@ -60,6 +61,7 @@ class Checkpoints:
 
     def __init__(self, folder: Folder, keep: int = 2) -> None:
         self.folder = absolute(folder)
+        logging.getLogger("absl").addFilter(_failed_write)  # adds it once
         self.last = _manager(self.folder / "last", keep)
         # One more: a kill between saving a new best and the progress that names it needs the old
         # one, and so does a broken checkpoint.
@@ -174,14 +176,12 @@ class Checkpoints:
     def _writing(self) -> Iterator[None]:
         try:
             yield
+        except CheckpointError:
+            raise
         except Exception as error:  # tensorstore's are ValueErrors, barriers' of other kinds
-            distributed.wait_for_word()  # it may be for another process that is lost
-            reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"cannot write the checkpoints in {self.folder}: {reason[:300]}. The last whole "
-                "one stays. Make room or give permission there; the same command with its "
-                "--workdir goes on"
-            ) from error
+            if _of_another(error):
+                distributed.wait_for_word()
+            raise CheckpointError(_cannot_write(f"to {self.folder}", error)) from error
 
     def chosen(self, state: TrainState, progress: Progress, select: str) -> dict[str, Any]:
         """`params` and `batch_stats` of the "best" evaluation, or of `state`, the "last" one."""
@@ -193,17 +193,31 @@ class Checkpoints:
     def completed(self) -> Iterator[None]:
         """Waits, however the block ends, for what is being written.
 
-        An interpreter that shuts down on an error would break a save under way off.
+        An interpreter that shuts down on an error would break a save under way off. Where only one
+        of several processes ends, the others' parts would not come.
         """
         try:
             yield
-        finally:
-            with self._writing():
-                self.last.wait_until_finished()
-                self.best.wait_until_finished()
+        except BaseException as error:
+            if distributed.is_everywhere(error):
+                self._wait()
+            raise
+        self._wait()
+
+    def _wait(self) -> None:
+        with self._writing():
+            self.last.wait_until_finished()
+            self.best.wait_until_finished()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: Any, value: BaseException | None, traceback: Any) -> None:
+        if value is None or distributed.is_everywhere(value):
+            self.close()
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits for what is being written, and for the other processes."""
         self.last.close()
         self.best.close()
 
@@ -228,12 +242,12 @@ def network_names(folder: Folder) -> list[str]:
 
     "" where there is one without a name, none where there are no checkpoints.
     """
-    folder = epath.Path(folder)
-    if (folder / "best").is_dir():
+    root = epath.Path(folder)
+    if (root / "best").is_dir():
         return [""]
-    if not folder.is_dir():
+    if not root.is_dir():
         return []
-    names = (path.name for path in folder.iterdir() if (path / "best").is_dir())
+    names = (path.name for path in root.iterdir() if (path / "best").is_dir())
     return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
 
 
@@ -249,13 +263,13 @@ def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
     Raises:
       OSError, KeyError, ValueError: missing or damaged.
     """
-    folder = absolute(folder)
-    last = folder / "last" / str(max(ocp.utils.checkpoint_steps(folder / "last")))
+    kept = absolute(folder)
+    last = kept / "last" / str(max(ocp.utils.checkpoint_steps(kept / "last")))
     if select == "last":
         held = _as_numpy(last / "state")
         return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}
     step = ocp.JsonCheckpointHandler().restore(last / "progress")["best_step"]
-    return _as_numpy(folder / "best" / str(step) / "default")
+    return _as_numpy(kept / "best" / str(step) / "default")
 
 
 def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
@@ -268,6 +282,35 @@ def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
         async_options=ocp.AsyncOptions(timeout_secs=BARRIER_SECONDS),
     )
     return ocp.CheckpointManager(folder, options=options)
+
+
+def _failed_write(record: logging.LogRecord) -> bool:
+    """A filter of orbax's log, which alone tells at once that a write in the background failed.
+
+    To the caller it tells so only after waiting for the other processes, which wait for this one.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, Exception) or "orbax" not in record.pathname:
+        return True
+    if not _of_another(error):
+        distributed.fail(_cannot_write("a checkpoint", error), 2)
+    return False  # what is raised says it
+
+
+def _cannot_write(what: str, error: BaseException) -> str:
+    return (
+        f"cannot write {what}: {' '.join(str(error).split())[:300]}. The last whole checkpoint "
+        "stays. Make room or give permission there; the same command with its --workdir goes on"
+    )
+
+
+def _of_another(error: BaseException | None) -> bool:
+    """Whether JAX's runtime raised it: what waits for other processes does."""
+    while error is not None:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _read_whole(path: epath.Path, step: int, best: epath.Path) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import jax
 
-from covidjax.training.rendezvous import LOST, Channel, PeerError, Place, meet
+from covidjax.training.channel import LOST, Channel, Place, say
+from covidjax.training.rendezvous import PeerError, meet
 
 # Ours speaks first, and names the process that is lost. JAX's own heartbeat would end a process
 # with a stack trace, also where all were suspended together for a while.
@@ -125,7 +126,7 @@ def _ending_by(channel: Channel) -> Iterator[None]:
 
     def on_error(status: Any) -> None:
         channel.wait_for_word()  # our own watch knows better
-        print(f"launch.py: {' '.join(str(status).split())[:400]}", file=sys.stderr, flush=True)
+        say(" ".join(str(status).split())[:400])
         os._exit(LOST)
 
     _jax.get_distributed_runtime_client = partial(made, missed_heartbeat_callback=on_error)
@@ -145,6 +146,24 @@ def share(value: Any) -> Any:
     return _channels[0].share(value) if _channels else value
 
 
+def sync() -> None:
+    """Waits until all processes have got here; returns at once where there is one."""
+    if _channels:
+        _channels[0].sync()
+
+
+def fail(text: str, status: int) -> None:
+    """Ends all processes, from any thread; does nothing where there is one."""
+    if _channels:
+        say(text)
+        _channels[0].fail(text, status)
+
+
+def is_everywhere(error: BaseException) -> bool:
+    """Whether all processes of the run raise it at the same place; True for a run of one."""
+    return not _channels or bool(getattr(error, "everywhere", False))
+
+
 def wait_for_word() -> None:
     """Where something failed that others may be the reason of: see `Channel.wait_for_word`."""
     if _channels:
@@ -159,10 +178,11 @@ def finish() -> None:
 
 
 def end(text: str, status: int, *, together: bool = False) -> NoReturn:
-    """Ends a process that has said why; all of them where there are several.
+    """Says why and ends the process; all of them where there are several.
 
     With `together` they have agreed on it, and wait for each other.
     """
+    say(text)
     if _channels and not together:
         _channels[0].fail(text, status)
     finish()
@@ -188,5 +208,6 @@ def crashes_told(hint: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, jax.errors.JaxRuntimeError):
             channel.wait_for_word()  # a collective fails at once where another process is killed
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         channel.fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", 1)

@@ -25,6 +25,8 @@ SETTLE_SECONDS = 0.0002
 class NonFiniteError(FloatingPointError):
     """A training figure became NaN or infinite; the message names it and the step."""
 
+    everywhere = True  # all processes have the same figures
+
 
 class StoppedError(BaseException):
     """SIGTERM or SIGINT came; the state is saved and the same command goes on.
@@ -142,7 +144,8 @@ def fit(
     def take() -> dict[str, Any]:
         batch = next(batches)
         if several:  # so that all processes learn of a signal at the same step
-            batch["stop"] = np.full(len(batch["labels"]), *(asked or [0]), np.int32)
+            signal_number = asked[0] if asked else 0
+            batch["stop"] = np.full(len(batch["labels"]), signal_number, np.int32)
         return batch
 
     def pull() -> dict[str, jax.Array]:

@@ -1,5 +1,6 @@
 """What a run says while it runs: `metrics.jsonl`, TensorBoard events, a progress line."""
 
+import errno
 import json
 import math
 from collections.abc import Mapping
@@ -52,9 +53,21 @@ class Record:
         line = {"step": step, "split": split, **marks, **finite}
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
+        self._check_events()
         for name, value in figures.items():
             tag = "/".join(part for part in (fold, split, name) if part)
             self.events.add_scalar(tag, value, step)
+
+    def _check_events(self) -> None:
+        """Raises OSError where TensorBoard's thread has ended, as on a full disk.
+
+        Else the next events would fill its queue, and then wait for it for ever.
+        """
+        writer = getattr(self.events.file_writer, "event_writer", None)
+        worker = getattr(writer, "_worker", None)
+        if worker is not None and not worker.is_alive():
+            del self.__dict__["events"]  # closing it would wait too
+            raise OSError(errno.ENOSPC, "TensorBoard's events cannot be written", str(self.folder))
 
     def __enter__(self) -> "Record":
         return self

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from covidjax.training import sharding
+from covidjax.training import distributed, sharding
 from covidjax.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -199,18 +199,41 @@ def _compile(
     step: Callable[..., Any], mesh: Mesh, parts: NamedSharding, layout: TrainState | None
 ) -> Callable[..., Any]:
     whole = sharding.replicated(mesh)
-    return jax.jit(
+    compiled = jax.jit(
         step,
         in_shardings=(layout or whole, parts, whole),
         out_shardings=(layout or whole, whole),
         donate_argnums=0,
     )
+    return together(compiled, mesh)
+
+
+def together(function: Any, mesh: Mesh) -> Callable[..., Any]:
+    """A jitted function whose first call waits until all processes of the mesh have compiled it.
+
+    Else the first to have done so waits in the function's first collective, whose patience (gloo's
+    of CPUs: half a minute) can be shorter than a slow machine's compilation.
+    """
+    if sharding.share(mesh)[1] == 1:
+        return function
+    compiled: dict[Any, Any] = {}
+
+    def call(*arguments: Any) -> Any:
+        leaves = jax.tree.leaves(arguments)
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        if shapes not in compiled:
+            compiled[shapes] = function.lower(*arguments).compile()
+            distributed.sync()
+        return compiled[shapes](*arguments)
+
+    return call
 
 
 def compile_predict(mesh: Mesh, predict_fn: PredictFn) -> PredictFn:
     """A predict function jitted over the mesh: outputs whole on every device."""
     whole, parts = sharding.replicated(mesh), sharding.by_example(mesh)
-    return jax.jit(predict_fn, in_shardings=(whole, whole, parts), out_shardings=whole)
+    compiled = jax.jit(predict_fn, in_shardings=(whole, whole, parts), out_shardings=whole)
+    return together(compiled, mesh)
 
 
 def keep_compiled(folder: Path) -> None:

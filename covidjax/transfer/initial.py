@@ -15,6 +15,7 @@ import pandas as pd
 
 from covidjax.data.source import Prepared
 from covidjax.data.splits import Fold, LeakError
+from covidjax.training import sharding
 from covidjax.training.state import TrainState
 from covidjax.transfer import convert, sources
 
@@ -70,7 +71,9 @@ def begin(init: str, network: str, state: TrainState) -> TrainState:
       As `load`.
     """
     fresh = {"params": state.params, "batch_stats": state.batch_stats}
-    variables, _ = load(init, network, jax.tree.map(np.asarray, fresh))
+    mesh = jax.tree.leaves(fresh)[0].sharding.mesh
+    gathered = jax.tree.map(np.asarray, sharding.whole(fresh, mesh))  # some may be cut
+    variables, _ = load(init, network, gathered)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, fresh)
     # Two copies, for a donated state must not hold the same buffer twice.
     place = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=shardings)

@@ -1,19 +1,22 @@
-"""Two processes with four devices each: the same run as one; killed, stopped, and gone on with."""
+"""Two processes with four devices each: the same run as one; killed, stopped, and gone on with.
+
+`pytest -m slow tests/multihost` also hangs a process, kills the coordinator, fills disks, takes a
+part out of a checkpoint, and tries other numbers of processes and devices (5 minutes).
+"""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import lines, until
+from starting import Process, lines, until
 
-SHORT = ["--config.epochs=6", "--config.evaluations=3"]
-# Cut over all devices; long enough to be cut off, short enough to be finished.
-LONG = ["--config.epochs=100", "--config.evaluations=25", "--peer_timeout=4"]
+RUN = ["--config.epochs=40", "--config.evaluations=10", "--peer_timeout=20"]
 FSDP = ["--config.sharding=fsdp", "--config.shard_from=0"]
-# Of losses, relative: what other orders of the same sums may change over some steps.
+# Of losses, relative: what other orders of the same sums may change in 40 steps.
 TOLERANCE = 2e-3
 
 
@@ -27,101 +30,183 @@ def read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
-def assert_same_losses(folder: Path, other: Path, steps: range) -> None:
+def past(folder: Path, step: int, processes: list[Process]) -> None:
+    """Waits until a later step is saved."""
+    until(lambda: max(saved(folder), default=0) > step, processes)
+
+
+def assert_same_run(folder: Path, other: Path) -> None:
+    """The same losses up to the tolerance, at the same steps, and the same counts in the end."""
     ours, theirs = lines(folder), lines(other)
-    for step in steps:
-        one, two = ours[step]["loss"], theirs[step]["loss"]
-        np.testing.assert_allclose(one, two, rtol=TOLERANCE, err_msg=f"step {step}")
+    assert ours.keys() == theirs.keys()
+    for step, line in theirs.items():
+        np.testing.assert_allclose(ours[step]["loss"], line["loss"], rtol=TOLERANCE, err_msg=step)
+    found, expected = read(folder), read(other)
+    assert found["confusion_matrix"] == expected["confusion_matrix"]
+    for split, figures in expected["splits"].items():
+        for name in ("accuracy", "auroc", "sensitivity", "specificity"):
+            assert found["splits"][split][name] == figures[name], (split, name)
 
 
 @pytest.fixture(scope="module")
-def alone(begin_all, tmp_path_factory):
-    """The undisturbed runs of one process with one device."""
-    folder = tmp_path_factory.mktemp("alone")
-    for name, length in (("short", SHORT), ("long", LONG)):
-        (one,) = begin_all(*length, f"--workdir={folder / name}", processes=1, devices=1)
-        assert one.wait(120) == 0, one.err
+def alone(begin_all, tmp_path_factory) -> Path:
+    """The undisturbed run of one process with one device."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    (one,) = begin_all(*RUN, f"--workdir={folder}", processes=1, devices=1)
+    assert one.wait(120) == 0, one.err
     return folder
 
 
 def test_two_processes_give_the_losses_and_the_counts_of_one(begin, alone, tmp_path):
-    both = begin(*SHORT, f"--workdir={tmp_path / 'run'}")
-    assert [process.wait(120) for process in both] == [0, 0], both[0].err + both[1].err
-    steps = lines(alone / "short")
-    assert len(steps) >= 6 and lines(tmp_path / "run").keys() == steps.keys()
-    assert_same_losses(tmp_path / "run", alone / "short", range(1, len(steps) + 1))
-    found, expected = read(tmp_path / "run"), read(alone / "short")
-    assert found["confusion_matrix"] == expected["confusion_matrix"]
-    for split, figures in expected["splits"].items():
-        for name in ("accuracy", "auroc", "sensitivity", "specificity"):
-            assert found["splits"][split][name]["value"] == figures[name]["value"], (split, name)
-    # Only the coordinator says and writes anything.
-    assert "PHANTOM" in both[0].err and "PHANTOM" not in both[1].err and not both[1].out
-    assert (tmp_path / "run" / "metrics.jsonl").read_text().count('"step": 1,') == 1
-    written = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert len(written["devices"]) == 8
-
-
-def test_whatever_ends_a_run_is_named_and_one_process_finishes_it(begin, alone, tmp_path):
-    """kill -9 of a process and of the coordinator, a hung one, SIGTERM to one of them."""
     folder = tmp_path / "run"
+    both = begin(*RUN, f"--workdir={folder}")
+    assert [process.wait(120) for process in both] == [0, 0], both[0].err + both[1].err
+    assert_same_run(folder, alone)
+    # Only the coordinator says and writes anything.
+    assert "PHANTOM" in both[0].err and not both[1].err
+    assert all(line.startswith("[Gloo]") for line in both[1].out.splitlines())
+    assert (folder / "metrics.jsonl").read_text().count('"step": 1,') == 1
+    assert len(json.loads((folder / "config.json").read_text())["devices"]) == 8
 
-    def start(after: int) -> list[Any]:
-        both = begin(*LONG, *FSDP, f"--workdir={folder}")
-        until(lambda: max(saved(folder), default=0) > after, both)
-        return both
 
-    both = start(4)
+def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_path):
+    """kill -9 of one process, then SIGTERM to one, with a state that is cut over all devices."""
+    folder = tmp_path / "run"
+    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    past(folder, 0, both)
     both[1].send(signal.SIGKILL)
     assert both[0].wait(10) == 75
     assert f"process 1 (pid {both[1].pid} on" in both[0].err and "is gone" in both[0].err
     assert f"The same command with --workdir={folder} goes on" in both[0].err
 
-    both = start(max(saved(folder)))
-    both[0].send(signal.SIGKILL)
-    assert both[1].wait(10) == 75
-    assert f"process 0 (pid {both[0].pid} on" in both[1].err and "is gone" in both[1].err
-
-    both = start(max(saved(folder)))
-    both[1].send(signal.SIGSTOP)
-    assert both[0].wait(4 + 10) == 75
-    assert f"process 1 (pid {both[1].pid} on" in both[0].err
-    assert "has not answered for 4 s" in both[0].err
-    both[1].send(signal.SIGKILL)
-    both[1].wait(10)
-
-    both = start(max(saved(folder)))
+    killed = max(saved(folder))
+    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    past(folder, killed, both)
     both[1].send(signal.SIGTERM)
     assert [process.wait(30) for process in both] == [128 + signal.SIGTERM] * 2
     stopped = max(saved(folder))
-    for process in both:
-        assert f"stopped at step {stopped}/" in process.err
-        assert f"saved; the same command with --workdir={folder} goes on" in process.err
+    assert killed < stopped < 40
+    for process in both:  # at the same step
+        assert f"stopped at step {stopped}/40 of fold0, saved" in process.err
+        assert f"the same command with --workdir={folder} goes on" in process.err
 
-    (one,) = begin(*LONG, f"--workdir={folder}", processes=1, devices=2)
+    (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=2)
     assert one.wait(120) == 0, one.err
-    reached = lines(folder)
-    assert reached.keys() == lines(alone / "long").keys()
-    # Each stop and start has kept the order of the data, and all that the steps depend on.
-    assert_same_losses(folder, alone / "long", range(1, stopped + 5))
-    assert read(folder)["splits"].keys() == read(alone / "long")["splits"].keys()
-
-
-def test_a_full_disk_ends_all_processes_with_one_message_and_leaves_what_was_there(begin, tmp_path):
-    folder = tmp_path / "run"
-    both = begin(*LONG, f"--workdir={folder}", most_bytes={0: 3000})
-    assert [process.wait(120) for process in both] == [2, 2]
-    print(both[0].err, both[1].err)
+    assert_same_run(folder, alone)  # so the order of the data has been kept
 
 
 def test_a_process_that_does_not_come_is_named_and_nothing_is_written(begin, tmp_path):
     arguments = ["--peer_timeout=2", f"--workdir={tmp_path / 'run'}"]
     some = begin(*arguments, processes=4, only=[0, 2])
+    late = begin(*arguments, processes=2, only=[1])[0]
     for process in some:
         assert process.wait(2 + 10) == 2
         assert "processes 1, 3 of 4 did not come to localhost:" in process.err
         assert process.err.count("\n") == 1
-    (late,) = begin(*arguments, processes=2, only=[1])
     assert late.wait(2 + 10) == 2
     assert "process 0 of 2, the coordinator at localhost:" in late.err
     assert late.err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_coordinator_that_is_killed_and_a_process_that_hangs_are_named(begin, alone, tmp_path):
+    folder = tmp_path / "run"
+    both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
+    past(folder, 0, both)
+    both[0].send(signal.SIGKILL)
+    assert both[1].wait(10) == 75
+    assert f"process 0 (pid {both[0].pid} on" in both[1].err and "is gone" in both[1].err
+
+    both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
+    past(folder, max(saved(folder)), both)
+    both[1].send(signal.SIGSTOP)
+    assert both[0].wait(4 + 10) == 75
+    assert f"process 1 (pid {both[1].pid} on" in both[0].err
+    assert "has not answered for 4 s" in both[0].err
+    both[1].send(signal.SIGKILL)
+
+    (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=1)
+    assert one.wait(120) == 0, one.err
+    assert_same_run(folder, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [{1: 2000}, {0: 6000}, {0: 10_500}])
+def test_a_full_disk_ends_all_processes_with_one_message(begin, alone, tmp_path, limit):
+    """Of a process that writes its part of a checkpoint, of the coordinator in three places."""
+    folder = tmp_path / "run"
+    both = begin(*RUN, *FSDP, f"--workdir={folder}", most_bytes=limit)
+    assert [process.wait(60) for process in both] == [2, 2]
+    (full,) = limit
+    assert "launch.py: cannot write" in both[full].err and "goes on" in both[full].err
+    assert f"process {full} (pid {both[full].pid} on" in both[1 - full].err
+    assert "Traceback" not in both[0].err + both[1].err
+    (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=1)
+    assert one.wait(120) == 0, one.err
+    assert_same_run(folder, alone)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, alone, tmp_path):
+    folder = tmp_path / "run"
+    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    past(folder, 4, both)
+    both[0].send(signal.SIGTERM)
+    assert [process.wait(30) for process in both] == [143, 143]
+    newest = folder / "checkpoints/fold0/last" / str(max(saved(folder)))
+    shutil.rmtree(newest / "state" / "ocdbt.process_1")
+    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    assert [process.wait(120) for process in both] == [0, 0], both[0].err
+    assert f"last/{newest.name} is broken" in both[0].err and not both[1].err
+    assert_same_run(folder, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("processes", "devices", "options"),
+    [
+        (1, 2, []),
+        (1, 4, FSDP),
+        (1, 8, [*FSDP, "--config.shards=2"]),
+        (2, 1, []),
+        (2, 2, [*FSDP, "--config.shards=2"]),
+        (2, 4, FSDP),
+        (4, 2, FSDP),
+    ],
+)
+def test_any_number_of_processes_and_devices_gives_the_same_run(
+    begin, alone, tmp_path, processes, devices, options
+):
+    folder = tmp_path / "run"
+    all_of_them = begin(*RUN, *options, f"--workdir={folder}", processes=processes, devices=devices)
+    assert [process.wait(200) for process in all_of_them] == [0] * processes, all_of_them[0].err
+    assert_same_run(folder, alone)
+
+
+@pytest.mark.slow
+def test_a_denoiser_is_trained_by_two_processes(begin, tmp_path):
+    arguments = ["--config=configs/dae.py:data=phantom", "--config.steps=6"]
+    arguments += [
+        "--config.phantom.images=200",
+        "--config.phantom.size=64",
+        "--config.data.size=32",
+    ]
+    arguments += ["--config.model.width=8", "--config.model.depth=2", "--config.evaluate.methods="]
+    arguments += ["--config.evaluations=2", "--config.validation_images=4"]
+    found = []
+    for processes, devices in ((1, 1), (2, 2)):
+        folder = tmp_path / str(processes)
+        ran = begin(
+            *arguments,
+            "--config.model.kernels=plain",
+            "--config.log_every=1",
+            "--config.bootstrap_samples=20",
+            f"--workdir={folder}",
+            processes=processes,
+            devices=devices,
+            tiny=False,
+        )
+        assert [process.wait(200) for process in ran] == [0] * processes, ran[0].err
+        found.append(folder)
+    for step, line in lines(found[0]).items():
+        np.testing.assert_allclose(lines(found[1])[step]["loss"], line["loss"], rtol=TOLERANCE)
