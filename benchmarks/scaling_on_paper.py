@@ -164,8 +164,8 @@ def row(
 def on_paper(assumed: Assumed) -> Iterator[str]:
     """Both tables, in Markdown: the networks, and each on all numbers of devices."""
     networks = {name: count(*what[:3]) for name, what in NETWORKS.items()}
-    columns = ("operations a train step and image", "parameters", "BatchNorm layers")
-    yield from heading("network", *columns, "layers' outputs an image")
+    counts = ("operations a train step and image", "parameters", "BatchNorm layers")
+    yield from heading("network", *counts, "layers' outputs an image")
     for name, counted in networks.items():
         yield (
             f"| {name} | {counted.flops / 1e9:.3g} GFLOP | {counted.parameters:,} | "

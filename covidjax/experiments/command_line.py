@@ -23,6 +23,7 @@ WRONG_TYPE = re.compile(
 )
 UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
 FLAGS = ["config", "workdir", "sweep", "shard", "dry", "merge"]
+FLAGS += ["coordinator", "processes", "process", "peer_timeout"]
 # Flags that are no field of any config.
 OVERRIDE = "config.override"
 OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flags win over it"
