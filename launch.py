@@ -11,6 +11,10 @@ a file; flags win over it.
         on Kaggle's CoronaHack archive (zip or unpacked folder)
     python launch.py --config=configs/eda.py
         a look at the data before training: figures, tables, and a page to read them on
+    python launch.py --config=configs/cnn.py --sweep=seeds --workdir=runs/seeds
+        the points of a sweep of the config, one after the other, with a table of their figures;
+        --sweep=seeds,sizes: all with all; --shard=I/N: the I-th of N parts (from 0 on), for several
+        machines; --dry: lists them; --sweep=folds --merge: one cross-validation of finished folds
     python launch.py --help --config=configs/cnn.py
         all fields of an experiment
 
@@ -35,7 +39,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments.command_line import config_name, parse
+from covidjax.experiments.command_line import config_name, config_path, parse
 from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
@@ -53,10 +57,15 @@ config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with `:key=value,...` for its arguments."
 )
 flags.DEFINE_string("workdir", "", "Folder of the run; default runs/NAME-TIMESTAMP.")
+flags.DEFINE_string("sweep", None, "Sweeps of the config, comma between; --sweep: its first one.")
+flags.DEFINE_string("shard", "", "I/N: of a sweep every N-th point from the I-th on, from 0 on.")
+flags.DEFINE_bool("dry", False, "Lists the points of a sweep.")
+flags.DEFINE_bool("merge", False, "Makes one cross-validation of a sweep over folds.")
 flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where JAX finds no cluster.")
 flags.DEFINE_integer("processes", 0, "How many; 1: this one alone, whatever the cluster.")
 flags.DEFINE_integer("process", -1, "Number of this one, from 0 on.")
 flags.DEFINE_float("peer_timeout", 50.0, "Seconds until another process counts as lost.")
+AS_TYPED = tuple(sys.argv)  # parsing takes some of it out
 
 
 def main(_: list[str]) -> None:
@@ -64,6 +73,8 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
     config = FLAGS.config.lock()
+    if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
+        sys.exit(run_sweep(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     hint = "nothing has been written"
@@ -91,6 +102,37 @@ def join(config: Any, own: str) -> Path:
 
         own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
     return Path(own).expanduser()
+
+
+def run_sweep(config: Any) -> int:
+    """Runs the points of `--sweep`, and returns the exit status."""
+    from covidjax.experiments import sweep
+
+    flag: Any = FLAGS["config"]
+    name = f"{config_name(sys.argv)}-{(FLAGS.sweep or 'sweep').replace(',', '-')}"
+    workdir = Path(FLAGS.workdir or f"runs/{name}").expanduser()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        if FLAGS.sweep is None:
+            raise ValueError("--shard, --dry and --merge are for --sweep")
+        return sweep.run(
+            config,
+            flag.override_values,
+            AS_TYPED,
+            workdir,
+            path=config_path(sys.argv),
+            sweeps=FLAGS.sweep,
+            shard=FLAGS.shard,
+            dry=FLAGS.dry,
+            merge=FLAGS.merge,
+        )
+    except StoppedError as error:
+        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
+        return 128 + error.signal
+    except (ValueError, OSError) as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2
 
 
 def stop(number: int, _: Any) -> None:

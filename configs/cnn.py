@@ -11,6 +11,8 @@ of 3 seeds.
 Arguments behind the colon: task, split, data, size, fold, seed.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import common
@@ -32,3 +34,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.auto_epochs.coronahack = 20
         config.auto_epochs.phantom = 36
     return config
+
+
+def sweep(config: ml_collections.ConfigDict) -> dict[str, dict[str, dict[str, Any]]]:
+    """What `--sweep=NAME` runs: sweep -> point -> fields. The first one is the default."""
+    return common.classify_sweeps(config) | {
+        "convs": common.grid({"model.convs": (1, 2, 3)}),
+    }

@@ -1,7 +1,8 @@
 """What the experiments share: the argument parser and the classifiers' defaults."""
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -61,6 +62,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.split = arg["split"] or default_split  # official (Kaggle's TRAIN and TEST), kfold
     config.folds = 5  # of kfold; grouped and stratified
     config.fold = arg["fold"]  # all, or the number of one
+    config.folds_from = ""  # a folder of finished runs fold0, fold1, ... to make fold=all of
     config.part = ""  # kfold on TRAIN or TEST alone; "" for both
     config.seed = arg["seed"]  # of everything: weights, order, augmentation, splits, bootstrap
     config.members = 1  # networks whose probabilities are averaged
@@ -100,6 +102,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     add_optimizer(config)
     add_devices(config)
 
+    config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars
     return config
 
@@ -109,7 +112,7 @@ def add_data(config: ml_collections.ConfigDict, arg: Mapping[str, Any], equalize
     config.data = ml_collections.ConfigDict()
     config.data.source = arg["data"]  # auto, coronahack, phantom
     config.data.data_dir = ""  # of a prepared dataset; "": TFDS's own default
-    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to
+    config.data.archive = ""  # Kaggle's zip, or the folder it unpacks to; NAME=PATH,... of several
     config.data.manifest = ""  # a split.csv of another run
     config.data.size = arg["size"]  # pixels a side
     config.data.equalize = equalize  # none, histogram, clahe
@@ -120,6 +123,25 @@ def add_data(config: ml_collections.ConfigDict, arg: Mapping[str, Any], equalize
     config.phantom.seed = 0  # of the phantom alone
     config.phantom.size = 128  # pixels, about; sizes vary
     config.phantom.shortcuts = ""  # planted ones, of letter,size,border,brightness
+
+
+def grid(fields: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """The points of a sweep over all values of all fields: "size64-width16": {field: value}."""
+    points = {}
+    for values in itertools.product(*fields.values()):
+        changes = dict(zip(fields, values, strict=True))
+        name = "-".join(f"{field.rpartition('.')[2]}{value}" for field, value in changes.items())
+        points[name] = changes
+    return points
+
+
+def classify_sweeps(config: ml_collections.ConfigDict) -> dict[str, dict[str, dict[str, Any]]]:
+    """What every classifier can be swept over: sweep -> point -> fields."""
+    sweeps = {"seeds": grid({"seed": range(3)})}
+    if config.split == "kfold":
+        sweeps["folds"] = grid({"fold": [str(number) for number in range(config.folds)]})
+    sweeps["sizes"] = grid({"data.size": (32, 64, 128)})
+    return sweeps
 
 
 def add_optimizer(config: ml_collections.ConfigDict) -> None:
@@ -207,6 +229,7 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     add_evaluation(config)
     add_devices(config)
 
+    config.profile = ""  # steps to trace for xprof, as 10:15, into WORKDIR/profile
     config.quiet = False  # no progress bars
     return config
 

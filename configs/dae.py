@@ -54,3 +54,18 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict({"name": values["net"]} | NETWORKS[values["net"]])
     config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
     return config
+
+
+def sweep(config: ml_collections.ConfigDict) -> dict[str, dict[str, dict[str, Any]]]:
+    """What `--sweep=NAME` runs: sweep -> point -> fields. The first one is the default."""
+    sweeps = {"seeds": common.grid({"seed": range(3)})}
+    if config.noise.kind == "gaussian":
+        # One network a level, against the blind one.
+        sweeps["levels"] = {
+            f"level{level}": {"noise.low": float(level), "noise.high": float(level)}
+            for level in (15, 25, 50)
+        }
+    sweeps["sizes"] = common.grid({"data.size": (64, 128)})
+    if config.model.name == "unet":
+        sweeps["widths"] = common.grid({"model.width": (16, 32, 48)})
+    return sweeps

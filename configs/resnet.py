@@ -35,6 +35,8 @@ not compared. docs/transfer.md has what pretraining itself brought.
 Arguments behind the colon: task, split, data, size, fold, seed, depth, init.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import common
@@ -61,3 +63,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.auto_epochs.coronahack = 5
         config.auto_epochs.phantom = 24
     return config
+
+
+def sweep(config: ml_collections.ConfigDict) -> dict[str, dict[str, dict[str, Any]]]:
+    """What `--sweep=NAME` runs: sweep -> point -> fields. The first one is the default."""
+    sweeps = common.classify_sweeps(config)
+    if not config.init:  # weights are of one depth
+        sweeps["depths"] = common.grid({"model.depth": (18, 34, 50)})
+    return sweeps

@@ -17,9 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     data_dir = args.data_dir.expanduser()
     try:
-        archive = args.archive or download(data_dir / "downloads" / "kaggle")
+        given = ",".join(args.archive or ())
+        archive = given or download(data_dir / "downloads" / "kaggle")
         before = prepared_dir(data_dir)
-        prepared = prepare(archive, data_dir)
+        prepared = prepare(archive, data_dir, beam_options=args.beam_pipeline_options)
         if before:  # a build prints its report itself
             print(format_report(read_report(prepared)))
     except (ArchiveError, OSError) as error:  # OSError: no space, no permission
@@ -38,7 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--archive", type=Path, metavar="PATH", help="Kaggle's zip, or the folder it unpacks to"
+        "--archive",
+        action="append",
+        metavar="[NAME=]PATH",
+        help="Kaggle's zip, or the folder it unpacks to; given several times, or with commas "
+        "between, all become one dataset, each image with the NAME of its source",
     )
     source.add_argument(
         "--download",
@@ -51,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(default_dir),
         metavar="DIR",
         help=f"where the data go (default: {default_dir}; TFDS_DATA_DIR changes it)",
+    )
+    parser.add_argument(
+        "--beam_pipeline_options",
+        type=lambda text: [f"--{option}" for option in text.split(",") if option],
+        default=[],
+        metavar="OPTION=VALUE,...",
+        help="write the examples by Apache Beam, as in runner=DirectRunner (as tfds build has it)",
     )
     return parser
 

@@ -5,15 +5,18 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 METADATA = "Chest_xray_Corona_Metadata.csv"
 SUMMARY = "Chest_xray_Corona_dataset_Summary.csv"
 PHANTOM_MARKER = "PHANTOM.json"
 KAGGLE_PAGE = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
+
+# A local zip or folder; or the URL of a zip, as fsspec knows it: gs://BUCKET/archive.zip
+Place = Path | str
 
 # The largest image of the original is under 10 MB; more is a broken or a hostile entry.
 _MAX_ENTRY_BYTES = 256 * 2**20
@@ -86,14 +89,17 @@ class Archive:
         return self.reader.read(entry)
 
 
-def locate(path: Path | str) -> Path:
+def locate(path: Place) -> Place:
     """The archive at `path`: the zip, the folder that holds the metadata, or the one zip therein.
 
     `path` is a zip of any name, an unpacked archive (the metadata up to three folders down), or
-    a folder with the downloaded zip in it, such as the `--manual_dir` of `tfds build`.
+    a folder with the downloaded zip in it, such as the `--manual_dir` of `tfds build`. The URL of
+    a zip is taken as it is.
 
     Raises ArchiveError where there is none or more than one.
     """
+    if is_url(path):
+        return str(path)
     path = Path(path).expanduser()
     if path.is_file():
         if not zipfile.is_zipfile(path):
@@ -125,26 +131,42 @@ def locate(path: Path | str) -> Path:
     )
 
 
+def is_url(path: Place) -> bool:
+    """Whether it is no local path."""
+    return isinstance(path, str) and "://" in path
+
+
 @contextmanager
-def open_archive(path: Path | str) -> Iterator[Archive]:
+def open_archive(path: Place) -> Iterator[Archive]:
     """Opens the archive that `locate` finds at `path`.
 
     Raises ArchiveError where the metadata is missing, a name in the zip leaves the zip, or no
     image is there at all.
     """
     path = locate(path)
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         yield _index(path.resolve().name, _FolderReader(path))
         return
-    try:
-        file = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
-    with file:
-        yield _index(path.name, _ZipReader(file))
+    with _open_zip(path) as file:
+        yield _index(PurePosixPath(str(path)).name, _ZipReader(file))
 
 
-def archive_key(archive: Path | str) -> str:
+@contextmanager
+def _open_zip(path: Place) -> Iterator[zipfile.ZipFile]:
+    with ExitStack() as held:
+        try:
+            place: Path | BinaryIO = Path(path)
+            if is_url(path):
+                import fsspec  # comes with TFDS's etils; slow to import
+
+                place = cast(BinaryIO, held.enter_context(fsspec.open(str(path), "rb")))
+            file = held.enter_context(zipfile.ZipFile(place))
+        except (zipfile.BadZipFile, OSError, ImportError, ValueError) as error:
+            raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
+        yield file
+
+
+def archive_key(archive: Place) -> str:
     """16 hex digits that tell archives apart, without reading the images.
 
     Of a zip: its names, sizes and checksums; a copied or renamed zip keeps its key. Of a folder:
@@ -152,16 +174,13 @@ def archive_key(archive: Path | str) -> str:
     (prepared data may lie in the same folder without changing the key).
     """
     path = locate(archive)
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         names = sorted(n for n in _relative_files(path) if _belongs(n) and not _is_clutter(n))
         stats = ((name, (path / name).stat()) for name in names)
         lines = [f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}" for name, stat in stats]
     else:
-        try:
-            with zipfile.ZipFile(path) as file:
-                infos = sorted(file.infolist(), key=lambda info: info.filename)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
+        with _open_zip(path) as file:
+            infos = sorted(file.infolist(), key=lambda info: info.filename)
         lines = [f"{i.filename}\t{i.file_size}\t{i.CRC:08x}" for i in infos]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

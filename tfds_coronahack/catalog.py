@@ -1,11 +1,19 @@
-"""One look through the archive: every row's image checked, hashed and grouped."""
+"""One look through the archives: every row's image checked, hashed and grouped.
 
+Of one archive names and groups are as it has them. Of several each begins with its source,
+`SOURCE/NAME`: nothing is joined by name over sources, but copies of one picture are.
+"""
+
+import dataclasses
 import hashlib
 import json
 import os
-from collections import defaultdict
+import tempfile
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +25,18 @@ from tfds_coronahack.decoding import UnreadableImageError, decode_with_facts
 from tfds_coronahack.groups import group_of, merge_groups
 from tfds_coronahack.metadata import Row, parse_rows
 
+_AHEAD = 4  # images a thread that are looked at before their turn: more would fill the memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Record:
-    """One example but for its bytes, which lie at `entry` of the archive."""
+    """One example but for its bytes, which lie at `entry` of its source's archive."""
 
     row: Row
+    source: str
     entry: str
     group: str
     height: int
@@ -34,9 +48,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What an archive holds: the examples in the order of its rows, and all that is odd in it."""
+    """What archives hold: the examples in the order of their rows, and all that is odd in them.
+
+    `archive` is the name of it, or of all with a comma between; `rows_of` counts each source's.
+    """
 
     archive: str
+    archives: dict[str, str]
+    rows_of: dict[str, int]
     phantom: dict[str, object] | None
     rows: int
     records: tuple[Record, ...]
@@ -52,68 +71,79 @@ class Catalog:
 @dataclass(frozen=True)
 class _Look:
     sha256: str
-    thumbnail: NDArray[np.uint8] | None = None
+    phash: int = 0
     height: int = 0
     width: int = 0
     mode: str = ""
     error: str = ""
 
 
-def make_catalog(archive: Archive, *, progress: bool = True) -> Catalog:
+@dataclass(frozen=True)
+class _Found:
+    """A row, named as its example will be, and where its image lies."""
+
+    row: Row
+    source: str
+    archive: Archive
+    entry: str
+    group: str
+
+
+def make_catalog(archives: Mapping[str, Archive], *, progress: bool = True) -> Catalog:
     """Reads every image that a row names, with a thread a core; nothing odd in it is fatal.
+
+    `archives` maps the source's name to its archive. Beside the records only 4 KB an image are
+    kept, and those on disk.
 
     Raises ArchiveError where the metadata is wrong or no row has a readable image.
     """
-    try:
-        rows, repeated = parse_rows(archive.read(archive.metadata), archive.name)
-    except EntryError as error:
-        raise ArchiveError(f"{archive.metadata} in {archive.name}: {error}") from error
-    entries, misplaced, missing = _find_files(archive, rows)
-
-    found = [row for row in rows if row.image in entries]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        looks = threads.map(lambda row: _look_at(archive, entries[row.image]), found)
-        bar = tqdm(looks, "checking images", len(found), unit=" images", disable=not progress)
-        seen = list(zip(found, bar, strict=True))
-    unreadable = {row.image: look.error for row, look in seen if look.error}
-    seen = [(row, look) for row, look in seen if look.thumbnail is not None]
-    if not seen:
-        raise ArchiveError(
-            f"{archive.name}: not one of its {len(rows)} rows has a readable image.\n"
-            f"missing files: {len(missing)} ({', '.join(missing[:3])}); "
-            f"unreadable: {len(unreadable)} ({', '.join(list(unreadable)[:3])})"
-        )
-
-    names = [row.image for row, _ in seen]
-    hashes = [similarity.perceptual_hash(_pixels(look)) for _, look in seen]
-    duplicates = _duplicates(seen)
-    near = _near_duplicates(seen, hashes)
-    groups = merge_groups({name: group_of(name) for name in names}, [*duplicates, *near])
+    rows_of: dict[str, int] = {}
+    found: list[_Found] = []
+    odd: dict[str, list[str]] = {"missing": [], "misplaced": [], "repeated": [], "left": []}
+    for source, archive in archives.items():
+        prefix = f"{source}/" if len(archives) > 1 else ""
+        rows_of[source] = _find_rows(source, archive, prefix, found, odd)
+    names = ", ".join(archive.name for archive in archives.values())
+    with tempfile.TemporaryFile() as file:
+        thumbnails = _thumbnails(file, len(found))
+        seen, unreadable = _look_at_all(found, thumbnails, progress)
+        if not seen:
+            missing, total = odd["missing"], sum(rows_of.values())
+            raise ArchiveError(
+                f"{names}: not one of its {total} rows has a readable image.\n"
+                f"missing files: {len(missing)} ({', '.join(missing[:3])}); "
+                f"unreadable: {len(unreadable)} ({', '.join(list(unreadable)[:3])})"
+            )
+        duplicates = _duplicates(seen)
+        near = _near_duplicates(seen, thumbnails)
+    groups = merge_groups({it.row.image: it.group for it, _, _ in seen}, [*duplicates, *near])
     records = (
         Record(
-            row=row,
-            entry=entries[row.image],
-            group=groups[row.image],
+            row=it.row,
+            source=it.source,
+            entry=it.entry,
+            group=groups[it.row.image],
             height=look.height,
             width=look.width,
             mode=look.mode,
             sha256=look.sha256,
-            phash=phash,
+            phash=look.phash,
         )
-        for (row, look), phash in zip(seen, hashes, strict=True)
+        for it, look, _ in seen
     )
-    used = set(entries.values())
-    left = [e for e in archive.images.values() if e not in used]
+    markers = (_read_marker(archive) for archive in archives.values())
     return Catalog(
-        archive=archive.name,
-        phantom=_read_marker(archive),
-        rows=len(rows),
+        archive=names,
+        archives={source: archive.name for source, archive in archives.items()},
+        rows_of=rows_of,
+        phantom=next((marker for marker in markers if marker is not None), None),
+        rows=sum(rows_of.values()),
         records=tuple(records),
-        missing_files=tuple(missing),
-        files_without_row=tuple(sorted([*left, *archive.other_files])),
+        missing_files=tuple(odd["missing"]),
+        files_without_row=tuple(sorted(odd["left"])),
         unreadable=unreadable,
-        misplaced=tuple(misplaced),
-        repeated_rows=tuple(repeated),
+        misplaced=tuple(odd["misplaced"]),
+        repeated_rows=tuple(odd["repeated"]),
         duplicates=tuple(duplicates),
         near_duplicates=tuple(near),
     )
@@ -128,24 +158,72 @@ def fingerprint(catalog: Catalog) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _find_files(archive: Archive, rows: list[Row]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Entry of each image; images found in the other split's folder; images found nowhere."""
-    entries: dict[str, str] = {}
-    misplaced: list[str] = []
-    missing: list[str] = []
+def _find_rows(
+    source: str, archive: Archive, prefix: str, found: list[_Found], odd: dict[str, list[str]]
+) -> int:
+    """Adds an archive's rows that have a file to `found`, what is odd to `odd`; counts the rows."""
+    try:
+        rows, repeated = parse_rows(archive.read(archive.metadata), archive.name)
+    except EntryError as error:
+        raise ArchiveError(f"{archive.metadata} in {archive.name}: {error}") from error
+    odd["repeated"] += [prefix + name for name in repeated]
+    used: set[str] = set()
     for row in rows:
         own, other = ("train", "test") if row.kaggle_split == "TRAIN" else ("test", "train")
-        if entry := archive.images.get((own, row.image)):
-            entries[row.image] = entry
-        elif entry := archive.images.get((other, row.image)):
-            entries[row.image] = entry
-            misplaced.append(row.image)
-        else:
-            missing.append(row.image)
-    return entries, misplaced, missing
+        name = prefix + row.image
+        entry = archive.images.get((own, row.image))
+        if entry is None:
+            entry = archive.images.get((other, row.image))
+            odd["missing" if entry is None else "misplaced"].append(name)
+        if entry is not None:
+            used.add(entry)
+            named = dataclasses.replace(row, image=name) if prefix else row
+            group = prefix + group_of(row.image)
+            found.append(_Found(named, source, archive, entry, group))
+    left = [entry for entry in archive.images.values() if entry not in used]
+    odd["left"] += [prefix + name for name in (*left, *archive.other_files)]
+    return len(rows)
 
 
-def _look_at(archive: Archive, entry: str) -> _Look:
+def _look_at_all(
+    found: list[_Found], thumbnails: NDArray[np.uint8], progress: bool
+) -> tuple[list[tuple[_Found, _Look, int]], dict[str, str]]:
+    """Each readable image with the place of its thumbnail, and why the others are not."""
+    seen: list[tuple[_Found, _Look, int]] = []
+    unreadable: dict[str, str] = {}
+
+    def look(place: int) -> _Look:
+        return _look_at(found[place].archive, found[place].entry, thumbnails[place])
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        looks = _in_turn(threads, look, range(len(found)), _AHEAD * (os.cpu_count() or 1))
+        bar = tqdm(looks, "checking images", len(found), unit=" images", disable=not progress)
+        for place, (it, seen_as) in enumerate(zip(found, bar, strict=True)):
+            if seen_as.error:
+                unreadable[it.row.image] = seen_as.error
+            else:
+                seen.append((it, seen_as, place))
+    return seen, unreadable
+
+
+def _in_turn(
+    threads: ThreadPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int,
+) -> Iterator[Result]:
+    """The results in the items' order, of which not more than `ahead` wait."""
+    pending: deque = deque()
+    for item in items:
+        pending.append(threads.submit(function, item))
+        if len(pending) >= ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _look_at(archive: Archive, entry: str, thumbnail: NDArray[np.uint8]) -> _Look:
+    """Reads an image, and writes its thumbnail."""
     try:
         data = archive.read(entry)
     except EntryError as error:
@@ -155,31 +233,37 @@ def _look_at(archive: Archive, entry: str) -> _Look:
         gray, (height, width), mode = decode_with_facts(data, min_side=similarity.THUMBNAIL)
     except UnreadableImageError as error:
         return _Look(digest, error=str(error))
-    return _Look(digest, similarity.thumbnail(gray), height, width, mode)
+    thumbnail[:] = similarity.thumbnail(gray)
+    return _Look(digest, similarity.perceptual_hash(thumbnail), height, width, mode)
 
 
-def _pixels(look: _Look) -> NDArray[np.uint8]:
-    assert look.thumbnail is not None
-    return look.thumbnail
+def _thumbnails(file: IO[bytes], count: int) -> NDArray[np.uint8]:
+    """uint8 [count, 64, 64] that the file holds, not the memory."""
+    side = similarity.THUMBNAIL
+    shape = (max(1, count), side, side)
+    return np.memmap(file, np.uint8, "w+", shape=shape)  # type: ignore[call-overload]
 
 
-def _duplicates(seen: list[tuple[Row, _Look]]) -> list[tuple[str, ...]]:
+def _duplicates(seen: list[tuple[_Found, _Look, int]]) -> list[tuple[str, ...]]:
     by_digest: dict[str, list[str]] = defaultdict(list)
-    for row, look in seen:
-        by_digest[look.sha256].append(row.image)
+    for it, look, _ in seen:
+        by_digest[look.sha256].append(it.row.image)
     return sorted(tuple(sorted(names)) for names in by_digest.values() if len(names) > 1)
 
 
-def _near_duplicates(seen: list[tuple[Row, _Look]], hashes: list[int]) -> list[tuple[str, ...]]:
+def _near_duplicates(
+    seen: list[tuple[_Found, _Look, int]], thumbnails: NDArray[np.uint8]
+) -> list[tuple[str, ...]]:
     """Sets of near-identical images, each byte sequence represented once by its first name."""
-    first = {look.sha256: i for i, (_, look) in reversed(list(enumerate(seen)))}
+    first = {look.sha256: i for i, (_, look, _) in reversed(list(enumerate(seen)))}
     index = sorted(first.values())
     pairs = similarity.near_identical_pairs(
-        np.array([hashes[i] for i in index], np.uint64),
-        np.stack([_pixels(seen[i][1]) for i in index]),
+        np.array([seen[i][1].phash for i in index], np.uint64),
+        thumbnails,
+        [seen[i][2] for i in index],
     )
     sets = similarity.clusters(pairs)
-    return sorted(tuple(sorted(seen[index[k]][0].image for k in members)) for members in sets)
+    return sorted(tuple(sorted(seen[index[k]][0].row.image for k in members)) for members in sets)
 
 
 def _read_marker(archive: Archive) -> dict[str, object] | None:

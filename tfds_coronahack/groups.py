@@ -27,6 +27,11 @@ def adults() -> Mapping[str, Mapping[str, str]]:
     return {row.pop("image"): row for row in csv.DictReader(text.splitlines())}
 
 
+def base_name(image: str) -> str:
+    """An image's name without its source: of several archives it is SOURCE/NAME."""
+    return image.rpartition("/")[2]
+
+
 def group_of(image: str) -> str:
     """The group of an image by its name: a child and cause, an examination, or an adult.
 
@@ -72,9 +77,11 @@ def person_number_facts(splits: Mapping[str, str]) -> dict[str, int]:
     causes: dict[str, set[str]] = defaultdict(set)
     found: dict[str, list[str]] = defaultdict(list)
     for image, split in splits.items():
-        if match := _PERSON.match(image):
-            causes[match[1]].add(match[2])
-            found[match[1]].append(split)
+        source, _, name = image.rpartition("/")
+        if match := _PERSON.match(name):
+            number = f"{source}/{match[1]}"  # sources number their children each from 1
+            causes[number].add(match[2])
+            found[number].append(split)
     crossing = [s for s in found.values() if len(set(s)) > 1]
     return {
         "groups_by_number_and_cause": sum(map(len, causes.values())),

@@ -41,7 +41,7 @@ def download(destination: Path | str, *, progress: bool = True) -> Path:
             if not progress:
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
                 stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-            return locate(kagglehub.dataset_download(HANDLE))
+            return Path(locate(kagglehub.dataset_download(HANDLE)))
     except (
         requests.RequestException,
         exceptions.UnauthenticatedError,
@@ -66,7 +66,7 @@ def _complete_download(destination: Path) -> Path | None:
     markers = [m for m in folder.glob("*.complete") if m.stem.isdigit()]
     for marker in sorted(markers, key=lambda m: int(m.stem), reverse=True):
         with contextlib.suppress(ArchiveError):
-            return locate(folder / "versions" / marker.stem)
+            return Path(locate(folder / "versions" / marker.stem))
     return None
 
 

@@ -1,5 +1,6 @@
 """One build at a time in a data folder, and none that was killed left lying about."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,16 @@ _INCOMPLETE = "incomplete.*"  # TFDS's name for a folder that is being built
 
 
 @contextmanager
-def build_lock(dataset_dir: Path) -> Iterator[None]:
+def build_lock(dataset_dir: os.PathLike[str]) -> Iterator[None]:
     """Holds the lock of `DATA_DIR/coronahack`, and first clears what killed builds left there.
 
     Waits while another process builds. The system frees the lock of a process that dies, so that
-    what lies there under the lock belongs to nobody.
+    what lies there under the lock belongs to nobody. A folder in the cloud (gs://...) has no lock.
     """
+    if "://" in os.fspath(dataset_dir):
+        yield
+        return
+    dataset_dir = Path(dataset_dir)
     dataset_dir.mkdir(parents=True, exist_ok=True)
     with (dataset_dir / _LOCK).open("w") as file:
         if fcntl is not None:

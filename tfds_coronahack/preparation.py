@@ -3,21 +3,32 @@
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
-from tfds_coronahack.archive import ArchiveError, archive_key, locate
+from tfds_coronahack.archive import ArchiveError
 from tfds_coronahack.report import REPORT, format_report, read_report
+from tfds_coronahack.sources import parse_sources, sources_key
 from tfds_coronahack.tfds_coronahack_dataset_builder import FILE_FORMAT, Coronahack
 
 
-def prepare(archive: Path | str, data_dir: Path | str, *, progress: bool = True) -> Path:
+def prepare(
+    archive: Path | str,
+    data_dir: Path | str,
+    *,
+    progress: bool = True,
+    beam_options: Sequence[str] = (),
+) -> Path:
     """Builds the dataset from a zip or folder, unless that was done before.
 
-    Returns `data_dir/coronahack/1.0.0`. The folder appears when all is done, by a rename: a build
+    `archive` may name several, `NAME=PATH` with a comma between: they become one dataset. With
+    `beam_options` (as `--runner=DirectRunner`) Apache Beam writes the examples.
+
+    Returns `data_dir/coronahack/VERSION`. The folder appears when all is done, by a rename: a build
     that is killed leaves nothing that looks complete, and of several processes one builds while
     the others wait. Memory stays under 1 GiB for images at 224 px; with `progress` bars and the
     build report are printed.
@@ -25,11 +36,11 @@ def prepare(archive: Path | str, data_dir: Path | str, *, progress: bool = True)
     Raises ArchiveError where the archive is not the CoronaHack archive, or `data_dir` holds the
     data of another one, or what lies there is damaged.
     """
-    archive = locate(archive)
-    key = archive_key(archive)
+    sources = parse_sources(archive)
+    key = sources_key(sources)
     data_dir = Path(data_dir).expanduser()
     if prepared := prepared_dir(data_dir):
-        return _check_same(prepared, archive, key)
+        return _check_same(prepared, str(archive), key)
     folder = _version_dir(data_dir)
     if folder.exists():
         raise ArchiveError(
@@ -37,10 +48,12 @@ def prepare(archive: Path | str, data_dir: Path | str, *, progress: bool = True)
             "Delete it, or prepare the data in another data_dir."
         )
     builder = Coronahack(
-        data_dir=data_dir, archive=archive, file_format=FILE_FORMAT, progress=progress
+        data_dir=data_dir, archive=str(archive), file_format=FILE_FORMAT, progress=progress
     )
     config = tfds.download.DownloadConfig(
-        compute_stats=tfds.download.ComputeStatsMode.SKIP, try_download_gcs=False
+        compute_stats=tfds.download.ComputeStatsMode.SKIP,
+        try_download_gcs=False,
+        beam_options=_pipeline_options(beam_options),
     )
     with _quiet():
         builder.download_and_prepare(download_config=config)
@@ -49,7 +62,7 @@ def prepare(archive: Path | str, data_dir: Path | str, *, progress: bool = True)
         raise ArchiveError(f"{folder} is damaged; delete it and build again.")
     if progress:
         print(format_report(read_report(prepared)))
-    return _check_same(prepared, archive, key)  # another process may have been there first
+    return _check_same(prepared, str(archive), key)  # another process may have been there first
 
 
 def prepared_dir(data_dir: Path | str) -> Path | None:
@@ -70,11 +83,32 @@ def prepared_dir(data_dir: Path | str) -> Path | None:
     return folder if complete else None
 
 
+def outdated_dirs(data_dir: Path | str) -> list[Path]:
+    """What other versions of the builder prepared under `data_dir`; this one does not read it."""
+    folder = _version_dir(Path(data_dir).expanduser())
+    found = folder.parent.glob(f"[0-9]*.[0-9]*.[0-9]*/{REPORT}")
+    return sorted(path.parent for path in found if path.parent != folder)
+
+
+def _pipeline_options(options: Sequence[str]) -> Any:
+    """Beam's, or None without any. Raises ArchiveError where Beam is not installed."""
+    if not options:
+        return None
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise ArchiveError(
+            "Apache Beam is not installed; in an environment of its own:\n"
+            'pip install "covidjax[tfds-cli]"'
+        ) from error
+    return PipelineOptions(list(options))
+
+
 def _version_dir(data_dir: Path) -> Path:
     return data_dir / Coronahack.name / str(Coronahack.VERSION)
 
 
-def _check_same(prepared: Path, archive: Path, key: str) -> Path:
+def _check_same(prepared: Path, archive: str, key: str) -> Path:
     report = read_report(prepared)
     if report["archive_key"] != key:
         raise ArchiveError(

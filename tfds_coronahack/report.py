@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
 from tfds_coronahack.archive import ArchiveError
 from tfds_coronahack.catalog import Catalog, fingerprint
 from tfds_coronahack.groups import person_number_facts
@@ -48,6 +50,14 @@ def make_report(catalog: Catalog, archive_key: str) -> dict[str, Any]:
     return {
         "archive": catalog.archive,
         "archive_key": archive_key,
+        "sources": {
+            source: {
+                "archive": name,
+                "rows": catalog.rows_of[source],
+                "examples": sum(r.source == source for r in records),
+            }
+            for source, name in catalog.archives.items()
+        },
         "fingerprint": fingerprint(catalog),
         "phantom": catalog.phantom,
         "counts": {
@@ -64,9 +74,9 @@ def make_report(catalog: Catalog, archive_key: str) -> dict[str, Any]:
     }
 
 
-def write_report(folder: Path, report: dict[str, Any]) -> None:
+def write_report(folder: epath.Path, report: dict[str, Any]) -> None:
     """Writes `build_report.json` into a folder that nobody else reads yet."""
-    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
 
 
 def read_report(prepared: Path | str) -> dict[str, Any]:
@@ -95,6 +105,11 @@ def format_report(report: dict[str, Any]) -> str:
     for cause in CAUSES:
         lines.append(_table_line(cause, train.get(cause, 0), test.get(cause, 0)))
     lines.append(_table_line("all", sum(train.values()), sum(test.values())))
+    if len(report["sources"]) > 1:
+        lines.append("")
+        for source, part in report["sources"].items():
+            shown = f"{part['examples']:,} of {part['rows']:,} rows"
+            lines.append(f"{source}: {shown}, from {part['archive']}")
     lines += ["", f"{counts['examples']:,} of {counts['rows']:,} rows, {counts['groups']:,} groups"]
     for key, title in _FINDINGS:
         names = report[key]

@@ -14,7 +14,7 @@ THUMBNAIL = 64
 MAX_DISTANCE = 8
 MIN_CORRELATION = 0.9
 
-_BLOCK = 512
+_BLOCK, _COLUMNS = 512, 8192  # of the hashes that are compared at once: 16 MB
 
 
 def thumbnail(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -47,24 +47,32 @@ def hamming_distances(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) ->
 
 
 def near_identical_pairs(
-    hashes: NDArray[np.uint64], thumbnails: NDArray[np.uint8]
+    hashes: NDArray[np.uint64],
+    thumbnails: NDArray[np.uint8],
+    places: Sequence[int] | None = None,
 ) -> list[tuple[int, int]]:
     """All pairs (i < j) of near-identical images of uint64 `[n]` and uint8 `[n, 64, 64]`.
+
+    With `places` the thumbnail of i is that at `places[i]`.
 
     Near-identical: hashes at most MAX_DISTANCE bits apart, and the fine structure (what remains
     when a 9 x 9 mean is taken off) correlating at MIN_CORRELATION or more. The hash alone would
     join children who merely stand alike: chest radiographs share their coarse structure.
     """
+    at = range(len(hashes)) if places is None else places
     pairs = []
     for start in range(0, len(hashes), _BLOCK):
-        distances = hamming_distances(hashes[start : start + _BLOCK], hashes[start:])
-        first, second = np.nonzero(distances <= MAX_DISTANCE)
-        ahead = second > first
-        first, second = first[ahead] + start, second[ahead] + start
-        for i, j in zip(first.tolist(), second.tolist(), strict=True):
-            if detail_correlation(thumbnails[i], thumbnails[j]) >= MIN_CORRELATION:
-                pairs.append((i, j))
-    return pairs
+        for column in range(start, len(hashes), _COLUMNS):
+            distances = hamming_distances(
+                hashes[start : start + _BLOCK], hashes[column : column + _COLUMNS]
+            )
+            first, second = np.nonzero(distances <= MAX_DISTANCE)
+            first, second = first + start, second + column
+            ahead = second > first
+            for i, j in zip(first[ahead].tolist(), second[ahead].tolist(), strict=True):
+                if detail_correlation(thumbnails[at[i]], thumbnails[at[j]]) >= MIN_CORRELATION:
+                    pairs.append((i, j))
+    return sorted(pairs)
 
 
 def detail_correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

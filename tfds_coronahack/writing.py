@@ -1,7 +1,10 @@
 """Records that are the same bytes in every build."""
 
+import os
+import tempfile
 from collections.abc import Iterable
 
+from etils import epath
 from tensorflow_datasets.core import file_adapters, writer
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -14,10 +17,20 @@ class DeterministicWriter(writer.ExampleWriter):
     """
 
     def write(
-        self, path: str, examples: Iterable[tuple[int | str | bytes, bytes]]
+        self, path: epath.PathLike, examples: Iterable[tuple[int | str | bytes, bytes]]
     ) -> file_adapters.ExamplePositions | None:
-        """As TFDS's own; `examples` are (key, serialized example)."""
-        return super().write(path, ((key, in_order(data)) for key, data in examples))
+        """As TFDS's own; `examples` are (key, serialized example).
+
+        array_record writes local files alone, so what goes elsewhere (gs://...) is copied there.
+        """
+        ordered = ((key, in_order(data)) for key, data in examples)
+        if "://" not in os.fspath(path):
+            return super().write(path, ordered)
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, "shard")
+            positions = super().write(local, ordered)
+            epath.Path(local).copy(path, overwrite=True)
+        return positions
 
 
 def in_order(serialized: bytes) -> bytes:

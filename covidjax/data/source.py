@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def resolve(
         of a download from Kaggle. "phantom": synthetic radiographs. "auto": "coronahack" without
         the download, else "phantom".
       data_dir: TFDS data folder. "": looks in TFDS's own default, prepares below `cache_root()`.
-      archive: Kaggle's zip, or the folder it was unpacked to; "" for none.
+      archive: Kaggle's zip, or the folder it was unpacked to; several as `NAME=PATH,...`, which
+        become one dataset; "" for none.
       phantom: images, seed, size and shortcuts of the phantom, where they differ from
         `PHANTOM_DEFAULTS`.
       progress: show the builder's progress bars and its report where something is prepared.
@@ -144,23 +146,51 @@ def phantom_banner() -> str:
 def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
     """The prepared real dataset, without a download; None where there is none to be had."""
     if archive:
-        path = Path(archive).expanduser()
-        if not path.exists():
-            # What was prepared in data_dir serves without its archive.
-            if data_dir and (found := tfds_coronahack.prepared_dir(Path(data_dir).expanduser())):
-                return found
+        # What was prepared in data_dir serves without its archive.
+        missing = _missing(archive)
+        there = Path(data_dir).expanduser() if missing and data_dir else None
+        if there and (found := tfds_coronahack.prepared_dir(there)):
+            return found
+        if missing:
             raise SourceError(
-                f"data.archive={archive}: there is no such file or folder.\n" + _instructions()
+                f"data.archive={missing}: there is no such file or folder.\n" + _instructions()
             )
-        key = tfds_coronahack.archive_key(path)
-        folder = Path(data_dir).expanduser() if data_dir else cache_root() / "prepared" / key
-        return tfds_coronahack.prepare(path, folder, progress=progress)
-    if data_dir:
-        return tfds_coronahack.prepared_dir(Path(data_dir).expanduser())
-    for folder in (default_data_dir(), cache_root() / DOWNLOADED / "prepared"):
+        key = tfds_coronahack.sources_key(tfds_coronahack.parse_sources(archive))
+        if data_dir:
+            folder = Path(data_dir).expanduser()
+            return tfds_coronahack.prepare(archive, folder, progress=progress)
+        return _prepared_in_cache(archive, cache_root() / "prepared" / key, progress)
+    folders = [Path(data_dir).expanduser()] if data_dir else []
+    for folder in folders or (default_data_dir(), cache_root() / DOWNLOADED / "prepared"):
         if (found := tfds_coronahack.prepared_dir(folder)) is not None:
             return found
+        if outdated := tfds_coronahack.outdated_dirs(folder):
+            raise SourceError(
+                f"{outdated[-1]} was prepared by another version of the builder. Prepare it again, "
+                "with the archive as --config.data.archive=FILE,\nor by `python -m tfds_coronahack "
+                f"--archive=FILE --data_dir={folder}`; or remove that folder."
+            )
     return None
+
+
+def _missing(archive: str) -> str:
+    """The first of the archives that is not there, as it was given; "" where all are."""
+    if Path(archive).expanduser().exists():
+        return ""
+    for part in archive.split(","):
+        path = part.strip().partition("=")[2] or part.strip()
+        places = (Path(part.strip()).expanduser(), Path(path).expanduser())
+        if "://" not in part and not any(place.exists() for place in places):
+            return part.strip()
+    return ""
+
+
+def _prepared_in_cache(archive: str | Path, folder: Path, progress: bool) -> Path:
+    """Prepares it in a folder of ours, and removes there what older versions prepared."""
+    found = tfds_coronahack.prepare(archive, folder, progress=progress)
+    for outdated in tfds_coronahack.outdated_dirs(folder):
+        shutil.rmtree(outdated, ignore_errors=True)
+    return found
 
 
 def _download(data_dir: str, progress: bool) -> Path:
@@ -204,7 +234,7 @@ def _phantom(parameters: Mapping[str, Any], progress: bool) -> Path:
         if (found := tfds_coronahack.prepared_dir(home)) is not None:
             return found
         archive = phantom_archive.write_archive(home / "archive.zip", **settings)
-        return tfds_coronahack.prepare(archive, home, progress=progress)
+        return _prepared_in_cache(archive, home, progress)
 
 
 def _load(path: Path) -> Prepared:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.data import stratified
+from tfds_coronahack.groups import base_name
 
 Rows = NDArray[np.int64]
 PARTS = ("train", "validation", "test")
@@ -115,8 +116,11 @@ def kfold(
 
 
 def film_series(image: str) -> tuple[str, int]:
-    """Series and number of a child's film: ("IM", 128), ("bacteria", 23); ("", -1) for others."""
-    match = SERIES.match(image)
+    """Series and number of a child's film: ("IM", 128), ("bacteria", 23); ("", -1) for others.
+
+    Sources number their films each from 1: of two sources equal series are not one.
+    """
+    match = SERIES.match(base_name(image))
     if match is None:
         return "", -1
     if match["normal"]:
@@ -168,7 +172,8 @@ def _series_ends(train: pd.DataFrame, fraction: float) -> NDArray[np.bool_]:
     Images without a film number (adults) stay in training: they have no stretch to be taken from.
     """
     named = pd.DataFrame([film_series(name) for name in train["image"]], columns=["series", "film"])
-    rank = named.groupby("series")["film"].rank(pct=True, method="average")
+    named["source"] = [name.rpartition("/")[0] for name in train["image"]]
+    rank = named.groupby(["source", "series"])["film"].rank(pct=True, method="average")
     ends = ((rank <= fraction / 2) | (rank > 1 - fraction / 2)) & (named["series"] != "")
     # A group that reaches into an end goes there whole.
     groups = train["group"].reset_index(drop=True)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from covidjax.data import locking, source
 
-TABLE_VERSION = 1  # raise it when the columns change, so that old copies are not read
+TABLE_VERSION = 2  # raise it when the columns change, so that old copies are not read
 
 # Column -> type, in the order of the table.
 COLUMNS: dict[str, str] = {
     "row": "int64",
     "image": "str",
+    "source": "str",
     "label": "str",
     "cause": "str",
     "group": "str",
@@ -80,9 +81,10 @@ def read_table(prepared: Path) -> pd.DataFrame:
 
     Returns:
       One row an example, TRAIN before TEST, in the order of the pixel cache. Columns: row (0 to
-      n - 1), image (file name), label (Normal, Pneumonia), cause (none, bacterial, viral, COVID-19,
-      SARS, ARDS, Streptococcus), group (patient or examination), height and width (pixels of the
-      original), mode (Pillow's), sha256 (of the file, hex), phash (64-bit perceptual hash),
+      n - 1), image (file name; of several sources SOURCE/NAME), source (name of the archive,
+      coronahack where there is one), label (Normal, Pneumonia), cause (none, bacterial, viral,
+      COVID-19, SARS, ARDS, Streptococcus), group (patient or examination), height and width (pixels
+      of the original), mode (Pillow's), sha256 (of the file, hex), phash (64-bit perceptual hash),
       kaggle_split (TRAIN, TEST), bytes (file size). A copy is kept as CSV in the cache folder.
 
     Raises:
@@ -160,6 +162,7 @@ def _from_records(prepared: Path) -> pd.DataFrame:
                     "image": _text(example["image/name"]),
                     "label": names["label"][int(example["label"])],
                     "cause": names["cause"][int(example["cause"])],
+                    "source": _text(example["source"]),
                     **{name: _text(example[name]) for name in ("group", "mode", "sha256")},
                     **{name: int(example[name]) for name in ("height", "width", "phash")},
                     "kaggle_split": _text(example["kaggle_split"]),

@@ -14,7 +14,7 @@ from covidjax.data import reading
 from covidjax.eda.classes import CLASSES
 from covidjax.eda.measure import BRIGHT, DARK
 from covidjax.eda.pixels import chunks
-from tfds_coronahack.groups import adults
+from tfds_coronahack.groups import adults, base_name
 
 # What lies beyond these was looked at on the flag sheet of the 5,907 images at 224 px.
 INVERTED = -0.3  # correlation with the mean image of all
@@ -95,7 +95,7 @@ def flag(
     aspect = np.log(table["width"].to_numpy(float) / table["height"].to_numpy(float))
     spread = max(1.4826 * float(np.median(np.abs(aspect - np.median(aspect)))), LEAST_SPREAD)
     strange = (aspect - np.median(aspect)) / spread
-    views = [adults().get(name, {}).get("view", "") for name in table["image"]]
+    views = [adults().get(base_name(name), {}).get("view", "") for name in table["image"]]
     found: dict[str, dict[int, str]] = {name: {} for name in FLAGS}
     records = features.to_dict("records")
     for row, f in enumerate(records):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidjax.eda.archive_facts import KEYS
 from covidjax.eda.classes import CLASSES, sources_of
-from tfds_coronahack.groups import adults
+from tfds_coronahack.groups import adults, base_name
 from tfds_coronahack.metadata import CAUSES, COLUMNS
 
 SPLITS = ("TRAIN", "TEST")
@@ -88,8 +88,9 @@ def patient_facts(table: pd.DataFrame) -> pd.DataFrame:
     known = adults()
     lines = []
     for fact in ("patient", "age", "sex", "view"):
-        told = [image for image in table["image"] if known.get(image, {}).get(fact)]
-        adult = int(table["image"].isin(set(known)).sum())
+        names = [base_name(image) for image in table["image"]]
+        told = [name for name in names if known.get(name, {}).get(fact)]
+        adult = sum(name in known for name in names)
         lines.append(
             {
                 "fact": fact,
@@ -216,7 +217,7 @@ def presence(
         "readable": ~names.isin(broken),
         "group": names.isin(set(table["image"])),
         **{
-            fact: pd.Series([bool(known.get(name, {}).get(fact)) for name in names])
+            fact: pd.Series([bool(known.get(base_name(name), {}).get(fact)) for name in names])
             for fact in ("age", "sex", "view")
         },
     }

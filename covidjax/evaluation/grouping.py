@@ -27,13 +27,19 @@ def person_number(image: str) -> int:
     return number if series in ("bacteria", "virus") else -1
 
 
+def _person(image: str) -> str:
+    """The number with the image's source, whose numbers are its own; "" for other names."""
+    number = person_number(image)
+    return f"{image.rpartition('/')[0]}/{number}" if number >= 0 else ""
+
+
 def groups_by_number(names: Iterable[str], groups: Iterable[str]) -> NDArray[np.str_]:
     """The groups [n], those that share a person number joined."""
     given = dict(zip(names, groups, strict=True))
-    same: dict[int, list[str]] = defaultdict(list)
+    same: dict[str, list[str]] = defaultdict(list)
     for name in given:
-        if person_number(name) >= 0:
-            same[person_number(name)].append(name)
+        if person := _person(name):
+            same[person].append(name)
     joined = merge_groups(given, same.values())
     return np.array(list(joined.values()), dtype=str)
 
@@ -57,14 +63,14 @@ def grouping(
       has, "without_shared": {figure: {...}}}, for AUROC, accuracy and balanced accuracy. Empty
       where no tested image bears a number.
     """
-    numbers = np.array([person_number(name) for name in tested.names])
-    if not (numbers >= 0).any():
+    persons = [_person(name) for name in tested.names]
+    if not any(persons):
         return {}
-    seen = {fold: {person_number(name) for name in names} for fold, names in training.items()}
+    seen = {fold: {_person(name) for name in names} for fold, names in training.items()}
     shared = np.array(
         [
-            number >= 0 and number in seen.get(int(fold), ())
-            for number, fold in zip(numbers, tested.folds, strict=True)
+            person != "" and person in seen.get(int(fold), ())
+            for person, fold in zip(persons, tested.folds, strict=True)
         ]
     )
     coarse = groups_by_number(tested.names, tested.groups)

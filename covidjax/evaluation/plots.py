@@ -183,7 +183,7 @@ def write_calibration(
 def write_training_curves(path: Path, metrics_jsonl: Path, *, phantom: bool, title: str) -> None:
     """One panel a figure of `metrics.jsonl` over the steps, one line a split (and fold).
 
-    A line that a kill cut off is left out, and the title then says so.
+    Figures of speed are left out. So is a line that a kill cut off, and the title then says so.
 
     Raises:
       FileNotFoundError: no such file.
@@ -256,6 +256,8 @@ def _training_lines(metrics_jsonl: Path) -> tuple[Lines, int]:
             step, split = float(row["step"]), str(row["split"])
         except (ValueError, TypeError, KeyError):
             unreadable += 1
+            continue
+        if split == "speed":
             continue
         line = lines.setdefault((split, row.get("fold")), {})
         for name, value in row.items():

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from covidjax.data.splits import PARTS, Fold, film_series
 from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
-from tfds_coronahack.groups import adults
+from tfds_coronahack.groups import adults, base_name
 
 FEWEST = 8  # images and more of each source, or there is no figure
 MOST_FOLDS = 5
@@ -82,7 +82,8 @@ def source_probes(
 
 def is_adult(image: str) -> bool:
     """Whether an image is an adult's from a publication, or stands for one in the phantom."""
-    return image in adults() or image.startswith("phantom-patient")
+    name = base_name(image)
+    return name in adults() or name.startswith("phantom-patient")
 
 
 def linear_model() -> Pipeline:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import results
-from covidjax.experiments import classify_check, classify_report, external, workdir
+from covidjax.experiments import classify_check, classify_report, external, fold_runs, workdir
 from covidjax.experiments.classify_train import (
     Data,
     build,
@@ -23,7 +23,7 @@ from covidjax.experiments.classify_train import (
     train_fold,
 )
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, sharding, steps
 from covidjax.transfer import initial
 
 
@@ -47,11 +47,15 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     config = resolved(config, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, config.task)
-    folds = make_folds(config, table, labels)
+    every = every_fold(config, table, labels)
+    folds = chosen_folds(config, every)
     splits.check_leaks(folds, table, prepared.same_pictures)
+    # Of every fold, so that one alone trains as it does among the others.
     schedule = make_schedule(
-        config, folds, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
+        config, every, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
     )
+    if config.folds_from:
+        fold_runs.check(config, folds, table, prepared)
     if init := config.get("init"):
         networks = [
             (member_name(config, fold, member), fold)
@@ -73,6 +77,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             return results.read_results(folder) if main else {}
         print(f"Results go to {folder}", flush=True)
         load_kernels(config)
+        if main and config.folds_from:
+            fold_runs.gather(config, folds, folder)
         if main:
             manifest.write(folder / "split.csv", folds, table, phantom=phantom)
         table_text = classify_report.split_table(folds, labels, TASKS[config.task].classes)
@@ -113,7 +119,14 @@ def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.Con
 def make_folds(
     config: ml_collections.ConfigDict, table: pd.DataFrame, labels: NDArray[np.int32]
 ) -> list[splits.Fold]:
-    """The folds to run: of a manifest where one is given, else of the config's split."""
+    """The folds to run: `config.fold` of `every_fold`."""
+    return chosen_folds(config, every_fold(config, table, labels))
+
+
+def every_fold(
+    config: ml_collections.ConfigDict, table: pd.DataFrame, labels: NDArray[np.int32]
+) -> list[splits.Fold]:
+    """The folds of a manifest where one is given, else of the config's split."""
     if config.data.manifest:
         try:
             folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
@@ -137,6 +150,11 @@ def make_folds(
             seed=config.seed,
             kaggle_split=config.part,
         )
+    return folds
+
+
+def chosen_folds(config: ml_collections.ConfigDict, folds: list[splits.Fold]) -> list[splits.Fold]:
+    """Those of `config.fold`. Raises ValueError where there is none."""
     if config.fold == "all":
         return folds
     chosen = [fold for fold in folds if str(fold.number) == str(config.fold)]
@@ -165,6 +183,7 @@ def make_schedule(
             f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the {total} "
             "batches of the run: there would be no update"
         )
+    profile.check(config.profile, total)
     return loop.Schedule(
         steps=total,
         batch_size=config.batch_size,

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from covidjax.data import preprocess, source, splits
 from covidjax.data.table import TASKS
 from covidjax.experiments import objective
 from covidjax.experiments.fields import check_values, flatten
-from covidjax.training import optimizer, sharding
+from covidjax.training import flops, optimizer, profile, sharding
 from covidjax.transfer import strategies
 from tfds_coronahack import phantom
 
@@ -80,6 +78,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if not 0 < config.validation_fraction <= 0.5:
         fraction = config.validation_fraction
         raise ValueError(f"config.validation_fraction must be in (0, 0.5], got {fraction}")
+    profile.parse(config.profile)
     _check_threshold(config)
     _check_together(config)
     _check_network(config)
@@ -154,6 +153,8 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
                 "config.transfer is for weights that exist: say which, as in "
                 "--config=configs/resnet.py:init=hf://timm/resnet18.tv_in1k"
             )
+    if config.folds_from and config.fold != "all":
+        raise ValueError(f"config.folds_from needs config.fold=all, not {config.fold}")
     if config.data.manifest:
         return
     if config.task == "covid" and config.split == "official":
@@ -182,8 +183,7 @@ def _check_network(config: ml_collections.ConfigDict) -> None:
                 f"config.data.size={config.data.size} is too small for the {len(widths)} stages of "
                 f"config.model.widths: they need {2 ** (len(widths) - 1)} pixels"
             )
-    image = jnp.zeros((1, config.data.size, config.data.size, 1))
     try:
-        jax.eval_shape(create_model(config).init, jax.random.key(0), image)
+        flops.count(create_model(config), (config.data.size, config.data.size, 1))
     except (TypeError, ZeroDivisionError) as error:
         raise ValueError(f"config.model cannot be made: {' '.join(str(error).split())}") from error

@@ -19,9 +19,11 @@ from covidjax.experiments import classify_check, objective
 from covidjax.training import (
     checkpoint,
     distributed,
+    flops,
     loop,
     optimizer,
     prediction,
+    profile,
     record,
     sharding,
     state,
@@ -265,6 +267,8 @@ def fit_member(
                 label=name,
                 quiet=config.quiet,
                 report=report,
+                flops_per_step=config.batch_size * flops.count(network.model, image_shape).train,
+                trace=profile.Trace(folder / "profile", config.profile),
             )
         variables = kept.chosen(final, progress, config.select)
         variables = sharding.whole(variables, network.mesh)

@@ -22,6 +22,8 @@ WRONG_TYPE = re.compile(
     r"flag --(?P<setting>config\S*): (?P<kind>invalid literal for int|could not convert string to)"
 )
 UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
+FLAGS = ["config", "workdir", "sweep", "shard", "dry", "merge"]
+FLAGS += ["coordinator", "processes", "process", "peer_timeout"]
 # Flags that are no field of any config.
 OVERRIDE = "config.override"
 OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flags win over it"
@@ -30,7 +32,7 @@ OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flag
 def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
     """absl's flags parser for `app.run`; a mistake is one line on stderr and exit status 2."""
     values = flags.FLAGS
-    argv, override = take_override(argv)
+    argv, override = take_override(with_sweep(argv))
     sys.argv[1:] = argv[1:]  # ml_collections reads the config's fields there
     try:
         if {"-h", "-help", "--help"} & set(argv):
@@ -46,6 +48,15 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
         print(f"launch.py: {explain(error, argv)}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def with_sweep(argv: Sequence[str]) -> list[str]:
+    """The command line with a `--sweep` that has no name as `--sweep=`, the config's first one."""
+    whole = list(argv)
+    for place, (argument, following) in enumerate(zip(argv, [*argv[1:], "--"], strict=True)):
+        if argument in ("--sweep", "-sweep") and following.startswith("-"):
+            whole[place] = "--sweep="
+    return whole
 
 
 def take_override(argv: Sequence[str]) -> tuple[list[str], str]:
@@ -147,6 +158,11 @@ def help_text(argv: Sequence[str]) -> str:
     return f"{path}\n{_indented(_docstring(path))}\n\nFields:\n" + "\n".join(lines)
 
 
+def config_path(argv: Sequence[str]) -> str:
+    """The FILE of `--config=FILE`, without what stands behind its colon."""
+    return _config_argument(argv)[0]
+
+
 def config_name(argv: Sequence[str]) -> str:
     """The NAME of `--config=configs/NAME.py`, for the default workdir."""
     return Path(_config_argument(argv)[0]).stem
@@ -172,7 +188,7 @@ def explain(error: BaseException, argv: Sequence[str]) -> str:
             hint = nearest(field, [*fields, "override"])
             return f"--{name}: the config has no such field{hint}"
     if match := UNKNOWN.search(text):
-        return f"--{match['name']} is no flag{nearest(match['name'], ['config', 'workdir'])}"
+        return f"--{match['name']} is no flag{nearest(match['name'], FLAGS)}"
     return " ".join(text.split())
 
 

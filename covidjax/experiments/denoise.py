@@ -20,7 +20,7 @@ from covidjax.experiments import (
 )
 from covidjax.experiments.denoise_train import Data, Network, build, train
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, sharding, steps
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
 
@@ -134,6 +134,7 @@ def make_schedule(
             f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the "
             f"{config.steps} batches of the run: there would be no update"
         )
+    profile.check(config.profile, config.steps)
     return loop.Schedule(
         steps=config.steps,
         batch_size=config.batch_size,

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 
 from covidjax import models
@@ -15,7 +13,7 @@ from covidjax.experiments import denoise_objective
 from covidjax.experiments.denoise_objective import Objective
 from covidjax.experiments.fields import check_values, flatten, positive_numbers
 from covidjax.models import dae
-from covidjax.training import optimizer, sharding
+from covidjax.training import flops, optimizer, profile, sharding
 from tfds_coronahack import phantom
 
 VALUES: dict[str, Sequence[str]] = {
@@ -88,6 +86,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     except ValueError as error:
         raise ValueError(f"config.{error}") from error
     validation_levels(config)
+    profile.parse(config.profile)
     _check_sizes(config)
 
 
@@ -159,8 +158,7 @@ def _check_sizes(config: ml_collections.ConfigDict) -> None:
                 f"{side} pixels are too few for the {stages} halvings of config.model: they need "
                 f"{2**stages}"
             )
-    image = jnp.zeros((1, side, side, 1))
     try:
-        jax.eval_shape(create_model(config).init, jax.random.key(0), image)
+        flops.count(create_model(config), (side, side, 1))
     except (TypeError, ZeroDivisionError) as error:
         raise ValueError(f"config.model cannot be made: {' '.join(str(error).split())}") from error

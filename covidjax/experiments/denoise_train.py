@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from covidjax.data import batches, source, splits
 from covidjax.experiments import denoise_check, denoise_objective
-from covidjax.training import checkpoint, loop, optimizer, record, sharding, state, steps
+from covidjax.training import (
+    checkpoint,
+    flops,
+    loop,
+    optimizer,
+    profile,
+    record,
+    sharding,
+    state,
+    steps,
+)
 
 # (step, mean PSNR on validation); may raise to end the training.
 Report = Callable[[int, float], None]
@@ -125,6 +135,8 @@ def train(
         process_count=jax.process_count(),
     )
     cases = validation_cases(config, data)
+    side = config.patch or config.data.size
+    seen = (side, side, 1)
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
         part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
@@ -146,6 +158,8 @@ def train(
             record=log,
             quiet=config.quiet,
             report=report,
+            flops_per_step=config.batch_size * flops.count(network.model, seen).train,
+            trace=profile.Trace(folder / "profile", config.profile),
         )
         chosen = sharding.whole(kept.chosen(final, progress, config.select), network.mesh)
     # Of several processes each goes on alone: with arrays that no other is needed for.

@@ -28,7 +28,8 @@ PACKAGES = [
 ]
 # Fields that say where things are or how much is printed: they do not change a result.
 FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet", "external", "at_once", "tuner.trials", "tuner.storage"]
+FREE_FIELDS += ["log_every", "quiet", "profile", "external", "folds_from", "at_once"]
+FREE_FIELDS += ["tuner.trials", "tuner.storage"]
 # On how many devices a run is, and how it lies on them.
 FREE_FIELDS += ["sharding", "shards", "shard_from", "checkpoint_dir", "keep"]
 # Of denoising: what is measured of a network, which a finished run measures anew.

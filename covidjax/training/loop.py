@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from covidjax.training import allocator, distributed, sharding
+from covidjax.training import allocator, distributed, profile, sharding, speed
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.record import Record, progress_bar
 from covidjax.training.state import TrainState
@@ -88,6 +88,8 @@ def fit(
     label: str = "",
     quiet: bool = False,
     report: Callable[[int, float], None] | None = None,
+    flops_per_step: float = 0.0,
+    trace: profile.Trace | None = None,
 ) -> tuple[TrainState, Progress]:
     """Trains until the last step or until the monitored figure stops rising.
 
@@ -104,6 +106,8 @@ def fit(
       label: written as `fold` into the record, and before the progress line.
       report: called with the step and the monitored figure after each evaluation; what it raises
         ends the training.
+      flops_per_step: of the global batch, for the figures of speed; 0: not known.
+      trace: of some steps, for a profiler.
 
     Returns:
       The state after the last step, and the progress, which names the best step.
@@ -123,6 +127,17 @@ def fit(
     size = schedule.batch_size
     compiled = False
     on_cpu = sharding.on_cpu(mesh)
+    meter = speed.Meter(size, flops_per_step, mesh)
+    trace = trace or profile.Trace()
+
+    def read(sent: _Pending | None, last: bool = False) -> list[int]:
+        if sent is None:
+            return []
+        asked_by_any = _report(sent, schedule, record, label)
+        meter.finished(sent.first + sent.number - 1)
+        if (figures := meter.figures(now=last)) is not None:
+            record.write(sent.first + sent.number - 1, "speed", figures, label)
+        return asked_by_any
 
     several = jax.process_count() > 1
 
@@ -142,6 +157,7 @@ def fit(
     with (
         _stop_requests() as asked,
         checkpoints.completed(),
+        trace,
         progress_bar(schedule.steps * size, step * size, label or "Training", quiet) as bar,
     ):
         stop = [] if several else asked
@@ -151,23 +167,26 @@ def fit(
             run = step_fn if count == 1 else several_fn
             if on_cpu:
                 settle(state)
-            state, metrics = run(state, ahead or pull(), key)
+            with trace.step(step + 1, count):
+                state, metrics = run(state, ahead or pull(), key)
             if not compiled:
                 allocator.give_back()
                 compiled = True
             sent = _Pending(step + 1, count, metrics)
             step += count
+            trace.sent(step, metrics)
             due = schedule.evaluates(step)
             # The next batch travels while the devices work. Before a save it must stay where it
             # is: the iterator's position is saved with the state.
             ahead = None if due or stop else pull()
             # Read the step before while this one runs: never wait for what was just dispatched.
-            stop += _report(pending, schedule, record, label)
+            stop += read(pending)
             pending = sent
             bar.update(count * size)
             if due:
-                stop += _report(pending, schedule, record, label)
+                stop += read(pending, last=True)
                 pending = None
+                meter.pause()
                 # Processes on unlike machines may differ in the last digit.
                 figures = distributed.share({n: float(v) for n, v in evaluate(state).items()})
                 record.write(step, "validation", figures, label)
@@ -222,14 +241,12 @@ class _Pending(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-def _report(pending: _Pending | None, schedule: Schedule, record: Record, label: str) -> list[int]:
+def _report(pending: _Pending, schedule: Schedule, record: Record, label: str) -> list[int]:
     """Checks the figures of steps, and writes them when it is their turn.
 
     Returns:
       The signal that a process has got by then, the same in all of them; none without.
     """
-    if pending is None:
-        return []
     columns = {name: np.ravel(value) for name, value in jax.device_get(pending.metrics).items()}
     stops = columns.pop("stop", np.zeros(1, np.int32))
     for row in range(pending.number):

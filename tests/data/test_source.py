@@ -10,6 +10,7 @@ import pytest
 
 import tfds_coronahack
 from covidjax.data import source
+from covidjax.data.table import read_table
 
 SMALL = {"images": 40, "size": 48, "seed": 3}
 
@@ -164,3 +165,30 @@ def test_the_banner_cannot_be_taken_for_a_result():
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 100
     for words in ("PHANTOM", "NOTHING", "patients", "--config.data.archive=", source.KAGGLE_PAGE):
         assert words in banner
+
+
+def test_what_an_older_builder_prepared_is_not_passed_over_for_the_phantom(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    old = tmp_path / "data" / "coronahack" / "1.0.0"
+    old.mkdir(parents=True)
+    (old / "build_report.json").write_text("{}")
+    for data_dir in ("", str(tmp_path / "data")):
+        with pytest.raises(source.SourceError, match="another version of the builder"):
+            source.resolve("auto", data_dir, "", SMALL)
+
+
+def test_our_own_cache_is_built_anew_and_the_old_one_goes(archive):
+    found = source.resolve("coronahack", "", str(archive), {})
+    old = found.path.rename(found.path.with_name("1.0.0"))
+    again = source.resolve("coronahack", "", str(archive), {})
+    assert again == found and not old.exists()
+
+
+def test_several_archives_are_one_dataset(archive):
+    found = source.resolve("coronahack", "", f"a={archive},b={archive}", {})
+    table = read_table(found.path)
+    assert len(table) == 2 * 72 and set(table["source"]) == {"a", "b"}
+    # The same pictures twice: every group is in both.
+    assert (table.groupby("group")["source"].nunique() == 2).all()
+    with pytest.raises(source.SourceError, match=r"data\.archive=b=/nowhere\.zip"):
+        source.resolve("coronahack", "", f"a={archive},b=/nowhere.zip", {})

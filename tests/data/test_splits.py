@@ -306,3 +306,13 @@ def test_columns_with_strange_images_or_parts_are_refused():
     columns["part"][2] = "tests"
     with pytest.raises(ValueError, match="'tests'.*train, validation, test"):
         splits.from_columns(columns, leak_table())
+
+
+def test_series_of_two_sources_have_ends_of_their_own():
+    names = [f"{source}/IM-{n:04}-0001.jpeg" for source, first in (("a", 0), ("b", 500))
+             for n in range(first, first + 20)]  # fmt: skip
+    table = pd.DataFrame({"image": names, "group": names})
+    held = splits._series_ends(table, 0.2)
+    assert [name for name, out in zip(names, held, strict=True) if out] == [
+        names[i] for i in (0, 1, 18, 19, 20, 21, 38, 39)
+    ]

@@ -98,6 +98,34 @@ def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+def test_folds_trained_apart_and_merged_are_the_cross_validation(
+    covid: Run, launch: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folds"
+    short = ["--noconfig.audit", "--noconfig.saliency", "--config.quiet"]
+    sweep = [*COVID, *short, "--sweep=folds", f"--workdir={folder}"]
+    status, out, err = launch(*sweep)
+    assert status == 0, err
+    assert "fold0  finished" in out and "fold1  finished" in out
+    status, _, err = launch(*sweep, "--merge")
+    assert status == 0, err
+    merged, whole = (read_json(path / "results.json") for path in (folder / "all", covid.folder))
+    assert merged["splits"] == whole["splits"] and merged["folds"] == whole["folds"]
+    for split in ("validation", "out_of_fold"):
+        pd.testing.assert_frame_equal(
+            predictions(folder / "all", split), predictions(covid.folder, split), check_exact=True
+        )
+    # Nothing was trained again.
+    for fold in ("fold0", "fold1"):
+        for text in ("train", "validation"):
+            lines = [
+                (row["step"], row["loss"])
+                for row in map(json.loads, (folder / "all" / "metrics.jsonl").open())
+                if row["split"] == text and row.get("fold") == fold
+            ]
+            assert len(lines) == len({step for step, _ in lines}) > 0
+
+
 # The files of a run.
 
 
@@ -149,7 +177,8 @@ def test_every_result_file_of_a_phantom_says_so(run: Run) -> None:
 
 def test_metrics_are_one_object_a_line(run: Run) -> None:
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
-    assert {line["split"] for line in lines} == {"train", "validation"}
+    # A line of speed needs two steps between evaluations.
+    assert {line["split"] for line in lines} - {"speed"} == {"train", "validation"}
     assert all(isinstance(line["step"], int) for line in lines)
     assert all({"loss", "auroc"} <= line.keys() for line in lines if line["split"] == "validation")
 

@@ -20,7 +20,7 @@ from tfds_coronahack.decoding import decode_gray
 from tfds_coronahack.similarity import perceptual_hash, thumbnail
 
 DUMMY_DATA = Path(tfds_coronahack.__file__).parent / "dummy_data"
-RAW = tfds.decode.DeserializeMethod.RAW_BYTES
+VERSION = str(tfds_coronahack.Coronahack.VERSION)
 
 
 def read(data_dir: Path, split: str = "train+test", **kwargs: object) -> dict[str, dict]:
@@ -84,7 +84,7 @@ def test_hashes_use_all_sixty_four_bits_and_are_those_of_the_pictures(dummy: Pat
 
 
 def test_prepared_folder_is_read_without_its_builder(dummy: Path):
-    builder = tfds.builder_from_directory(dummy / "coronahack" / "1.0.0")
+    builder = tfds.builder_from_directory(dummy / "coronahack" / VERSION)
     example = builder.as_data_source("test")[0]
     assert example["image"].shape == (24, 20, 1)
     assert example["phash"].dtype == np.uint64
@@ -173,7 +173,9 @@ def test_two_builds_and_zip_and_folder_give_the_same_records(make_zip, make_fold
     ]
     assert len(shards[0]) == 2
     assert shards[0] == shards[1]
-    reports = [json.loads(tree(d)["coronahack/1.0.0/build_report.json"]) for d in (first, folder)]
+    reports = [
+        json.loads(tree(d)[f"coronahack/{VERSION}/build_report.json"]) for d in (first, folder)
+    ]
     assert reports[0]["fingerprint"] == reports[1]["fingerprint"]
 
 
@@ -289,7 +291,7 @@ def test_killed_builds_leave_no_dataset_and_the_next_one_is_whole(tmp_path: Path
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert tfds_coronahack.prepared_dir(data_dir) is None
-        assert not (data_dir / "coronahack" / "1.0.0").exists()
+        assert not (data_dir / "coronahack" / VERSION).exists()
     assert len(list((data_dir / "coronahack").glob("incomplete.*"))) == 1  # of the last one
     prepared = tfds_coronahack.prepare(archive, data_dir, progress=False)
     assert list((data_dir / "coronahack").glob("incomplete.*")) == []

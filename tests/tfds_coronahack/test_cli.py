@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tfds_coronahack import Coronahack
 from tfds_coronahack.__main__ import main
+
+VERSION = str(Coronahack.VERSION)
 
 
 def test_builds_prints_the_report_and_says_where(make_zip, tmp_path: Path, capsys):
     arguments = [f"--archive={make_zip()}", f"--data_dir={tmp_path / 'data'}"]
     assert main(arguments) == 0
     first = capsys.readouterr().out
-    assert f"prepared in {tmp_path / 'data' / 'coronahack' / '1.0.0'}" in first
+    assert f"prepared in {tmp_path / 'data' / 'coronahack' / VERSION}" in first
     assert main(arguments) == 0
     second = capsys.readouterr().out
     assert "already prepared in" in second
@@ -22,7 +25,7 @@ def test_builds_prints_the_report_and_says_where(make_zip, tmp_path: Path, capsy
 def test_data_dir_comes_from_the_environment(make_zip, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "from_environment"))
     assert main([f"--archive={make_zip()}"]) == 0
-    assert (tmp_path / "from_environment" / "coronahack" / "1.0.0").is_dir()
+    assert (tmp_path / "from_environment" / "coronahack" / VERSION).is_dir()
 
 
 def test_wrong_archive_gives_a_short_error_and_status_2(tmp_path: Path, capsys):

@@ -13,7 +13,7 @@ from covidjax import models
 from covidjax.data import batches
 from covidjax.data.augment import Augmentation
 from covidjax.experiments import objective
-from covidjax.training import loop, optimizer, record, sharding, state, steps
+from covidjax.training import loop, optimizer, profile, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints, Progress
 
 SIZE = 16
@@ -93,6 +93,8 @@ def fit(
     initial: state.TrainState | None = None,
     label: str = "",
     report: Callable[[int, float], None] | None = None,
+    flops_per_step: float = 0.0,
+    trace: profile.Trace | None = None,
     **options: Any,
 ) -> tuple[state.TrainState, Progress]:
     """`loop.fit` on one device, as a process would that is started anew on `folder`."""
@@ -116,6 +118,8 @@ def fit(
                 label=label,
                 quiet=True,
                 report=report,
+                flops_per_step=flops_per_step,
+                trace=trace,
             )
     finally:
         if checkpoints is None:

@@ -1,0 +1,96 @@
+"""Folds that were trained as runs of their own, brought together into one cross-validation.
+
+`config.folds_from=FOLDER` with `fold=all` takes the networks of FOLDER/fold0, fold1, ... instead of
+training them; prediction, evidence and results follow as in any run. Each of these runs must have
+the same config but for `fold`, the same data, and the same patients in each part.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+import pandas as pd
+
+from covidjax.data import manifest, source
+from covidjax.data.splits import Fold
+from covidjax.experiments import workdir
+from covidjax.experiments.fields import flatten
+
+
+def check(
+    config: ml_collections.ConfigDict,
+    folds: Sequence[Fold],
+    table: pd.DataFrame,
+    prepared: source.Prepared,
+) -> None:
+    """Raises ValueError, one line, where the runs are not all there, finished, and of one kind."""
+    for fold in folds:
+        folder = _folder(config, fold)
+        setting = f"config.folds_from={config.folds_from}: {folder}"
+        try:
+            saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            before, data = flatten(saved["config"]), saved["data"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{setting} holds no run of {fold.name}") from error
+        if not (folder / "results.json").exists():
+            raise ValueError(f"{setting} is not finished")
+        if not (folder / "checkpoints").is_dir():
+            place = before.get("checkpoint_dir") or "nowhere"
+            raise ValueError(
+                f"{setting} has its checkpoints in {place}: copy them to {folder / 'checkpoints'}"
+            )
+        now: dict[str, Any] = flatten(json.loads(config.to_json()))
+        changed = [
+            f"{name}: {before.get(name, 'missing')} there, {now.get(name, 'missing')} now"
+            for name in sorted(before.keys() | now.keys())
+            if name != "fold"
+            and name not in workdir.FREE_FIELDS
+            and before.get(name) != now.get(name)
+        ]
+        if before.get("fold") != str(fold.number):
+            changed.append(f"it is a run of fold={before.get('fold')}")
+        if data["fingerprint"] != prepared.fingerprint:
+            changed.append("it has other images")
+        elif data["split"] != manifest.digest([fold], table):
+            changed.append("it has other patients in its parts")
+        if changed:
+            raise ValueError(f"{setting} has another config ({'; '.join(changed[:4])})")
+
+
+def gather(config: ml_collections.ConfigDict, folds: Sequence[Fold], folder: Path) -> None:
+    """Brings the checkpoints and the figures of training into a workdir that has none.
+
+    Files are linked where the file system can, else copied; nothing is written into them.
+    """
+    lines = []
+    for fold in folds:
+        run = _folder(config, fold)
+        for network in sorted((run / "checkpoints").iterdir()):
+            target = folder / "checkpoints" / network.name
+            if target.exists():
+                continue
+            unfinished = target.with_name(f".{network.name}.tmp")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(network, unfinished, copy_function=_link)
+            unfinished.rename(target)
+        with contextlib.suppress(OSError):
+            lines.append((run / "metrics.jsonl").read_text(encoding="utf-8"))
+    record = folder / "metrics.jsonl"
+    if not record.exists():
+        record.write_text("".join(lines), encoding="utf-8")
+
+
+def _folder(config: ml_collections.ConfigDict, fold: Fold) -> Path:
+    return Path(config.folds_from).expanduser() / (fold.name or "fold0")
+
+
+def _link(source_file: str, target: str) -> None:
+    try:
+        os.link(source_file, target)
+    except OSError:
+        shutil.copy2(source_file, target)

@@ -1,0 +1,101 @@
+"""The table of a sweep: what each point was, what became of it, and its figures."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from covidjax.data.locking import temporary
+from covidjax.evaluation import results
+
+Rows = list[dict[str, Any]]
+
+# Of each experiment, the ends of the figures that are printed; the file has all.
+MAIN = {
+    "classify": ("auroc", "balanced_accuracy", "accuracy"),
+    "denoise": ("psnr", "ssim"),
+}
+
+
+def row(
+    name: str, fields: Mapping[str, Any], known: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """One point: name, state, what was swept, and of a finished one the figures with intervals.
+
+    A denoiser's are its own network's, not those of the methods beside it.
+    """
+    made: dict[str, Any] = {"point": name, "state": known["state"], **fields}
+    made["error"] = known.get("error", "")
+    if known["state"] != "finished":
+        return made
+    found = results.read_results(folder)
+    made["seconds"] = found.get("seconds")
+    if found.get("data") == "phantom":
+        made["data"] = "PHANTOM"
+    made["experiment"] = found["experiment"]
+    network = ""
+    if found["experiment"] == "denoise":
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+        network = f"{config['model']['name']}/"
+    for split, figures in found.get("splits", {}).items():
+        for figure, what in figures.items():
+            if figure.startswith(network):
+                low, high = what["ci95"] or (None, None)
+                key = f"{split}/{figure}"
+                made |= {key: what["value"], f"{key}_low": low, f"{key}_high": high}
+    return made
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the rows as CSV, one column for whatever any of them has."""
+    import pandas as pd  # no point waits for it
+
+    with temporary(path) as file:
+        pd.DataFrame(list(rows)).to_csv(file, index=False, lineterminator="\n")
+
+
+def text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The main figures for the terminal; of a sweep over seeds alone also mean and deviation."""
+    names = list(dict.fromkeys(name for row in rows for name in row if _is_main(name, rows)))
+    cells = [["point", "state", *names]]
+    for made in rows:
+        cells.append([made["point"], made["state"], *(_figure(made, name) for name in names)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    if any(made.get("data") == "PHANTOM" for made in rows):
+        lines.append(results.PHANTOM_WARNING)
+    for line in cells:
+        pairs = zip(line, widths, strict=True)
+        lines.append("  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip())
+    if all("seed" in made for made in rows) and len({*map(_fields, rows)}) == 1:
+        for name in names:
+            values = [made[name] for made in rows if made.get(name) is not None]
+            if len(values) > 1:
+                mean, deviation = statistics.mean(values), statistics.stdev(values)
+                lines.append(f"{name}: {mean:.3f} ± {deviation:.3f} over {len(values)} seeds")
+    lines += [f"{made['point']}: {made['error']}" for made in rows if made["error"]]
+    return "\n".join(lines)
+
+
+def _is_main(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    split, slash, figure = name.partition("/")
+    kinds = {made["experiment"] for made in rows if "experiment" in made}
+    ends = tuple(end for kind in kinds for end in MAIN.get(kind, ()))
+    return bool(slash) and split != "validation" and figure.split("/")[-1] in ends
+
+
+def _fields(made: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was swept besides the seed."""
+    known = ("point", "state", "error", "seconds", "data", "experiment", "seed")
+    return tuple(f"{k}={v}" for k, v in made.items() if k not in known and "/" not in k)
+
+
+def _figure(made: Mapping[str, Any], name: str) -> str:
+    value = made.get(name)
+    if value is None or math.isnan(value):
+        return ""
+    low, high = made.get(f"{name}_low"), made.get(f"{name}_high")
+    interval = None if low is None or high is None else [low, high]
+    return results.shown({"value": value, "ci95": interval})
