@@ -1,0 +1,187 @@
+"""The tables of classifiers: their figures, seeds, audits, calibration and operating points."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from covidjax.evaluation import model_card
+from covidjax.report import words
+from covidjax.report.collect import Run, is_figure
+from covidjax.report.document import Grid, Mark, Spans, prose
+from covidjax.report.tables import Column, Row, compared, listing, shown
+
+RANKING = (
+    Column("auroc", "AUROC"),
+    Column("average_precision", "average precision"),
+    Column("balanced_accuracy", "balanced accuracy"),
+    Column("accuracy", "accuracy"),
+)
+CALLING = (
+    Column("sensitivity", "sensitivity"),
+    Column("specificity", "specificity"),
+    Column("f1", "F1"),
+)
+HONESTY = (
+    Column("brier", "Brier score", larger=False),
+    Column("ece", "ECE", larger=False),
+)
+SEEDS = ("auroc", "balanced_accuracy", "accuracy")
+
+
+def comparable(runs: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
+    """Classifiers that were tested on the same images, as far as the runs know."""
+
+    def key(run: Run) -> tuple[Any, ...]:
+        split = words.tested(run)
+        n = run.results["splits"].get(split, {}).get("auroc", {}).get("n")
+        return (run.results.get("task"), split, n, *words.data_key(run))
+
+    return words.grouped([run for run in runs if words.tested(run)], key)
+
+
+def struck(run: Run) -> bool:
+    """Whether the run's AUROC is printed struck through, by its audit."""
+    try:
+        return model_card.struck(run.results)
+    except (KeyError, TypeError, ValueError, StopIteration, AttributeError):
+        return False
+
+
+def results(runs: Sequence[Run]) -> list[Grid]:
+    """Two tables for each set of comparable runs, one of external films, and one of the seeds."""
+    found = []
+    for place, (key, some) in enumerate(comparable(runs).items(), 1):
+        task, split, n, kind, _ = key
+        rows = [_row(run, split) for run in some]
+        images = f"{n:,} images" if isinstance(n, int) else "its images"
+        about = prose(
+            "{task}, {split} ({images}). Value and 95 % interval over patients.",
+            task=words.task(str(task)).capitalize(),
+            split=words.SPLITS[split],
+            images=f"{images}, phantom" if kind == "phantom" else images,
+        )
+        called = (*about, " Calls are made at the threshold that validation chose.")
+        leads = ("run", "network", "seed")
+        found.append(compared(f"classify-{place}", about, leads, rows, RANKING))
+        found.append(compared(f"calls-{place}", called, leads, rows, CALLING))
+    found += _external(runs)
+    return found + seeds(runs)
+
+
+def _row(run: Run, split: str) -> Row:
+    lead = ((Mark("code", run.name),), words.network(run), str(run.results.get("seed", "")))
+    strike = ("auroc",) if struck(run) and split in ("test", "out_of_fold") else ()
+    return Row(lead, run.results["splits"][split], strike, run.phantom)
+
+
+def _external(runs: Sequence[Run]) -> list[Grid]:
+    some = [run for run in runs if "external" in run.results["splits"]]
+    if not some:
+        return []
+    rows = []
+    for run in some:
+        facts = run.results.get("external", {})
+        lead = ((Mark("code", run.name),), str(facts.get("folder", "")))
+        rows.append(Row(lead, run.results["splits"]["external"], (), run.phantom))
+    about = prose(
+        "Films of other folders, which no run was trained with. The runs' own thresholds; no best "
+        "is marked where the films are not the same."
+    )
+    same = len({row.lead[1] for row in rows}) == 1
+    columns = [one if same else one._replace(larger=None) for one in (*RANKING, *CALLING, *HONESTY)]
+    return [compared("external", about, ("run", "folder"), rows, columns)]
+
+
+def seeds(runs: Sequence[Run]) -> list[Grid]:
+    """Mean and standard deviation over the seeds of runs that differ in nothing else."""
+    rows: list[list[str | int | Spans]] = []
+    groups = words.same_but_seed([run for run in runs if words.tested(run)])
+    for some in groups:
+        split = words.tested(some[0])
+        row: list[str | int | Spans] = [words.names(some), words.network(some[0]), len(some)]
+        for name in SEEDS:
+            found = [run.results["splits"][split].get(name, {}).get("value") for run in some]
+            known = [value for value in found if value is not None]
+            if len(known) < 2:
+                row.append("")
+                continue
+            row.append(f"{statistics.mean(known):.3f} ± {statistics.stdev(known):.3f}")
+        rows.append(row)
+    if not rows:
+        return []
+    about = prose(
+        "Runs that differ in the seed alone: mean ± standard deviation over the seeds. It says how "
+        "far training wanders, and not how far another sample of patients would."
+    )
+    columns = ("runs", "network", "seeds", *(name.replace("_", " ") for name in SEEDS))
+    phantom = any(run.phantom for some in groups for run in some)
+    return [listing("seeds", about, columns, rows, phantom, save=True)]
+
+
+def audits(runs: Sequence[Run]) -> list[Grid]:
+    """What each probe reaches, a column a run."""
+    some = [run for run in runs if isinstance(run.results.get("audit"), Mapping)]
+    probes: dict[str, str] = {}
+    for run in some:
+        for name, probe in run.results["audit"].items():
+            if isinstance(probe, Mapping) and is_figure(probe.get("auroc")):
+                probes.setdefault(name, str(probe.get("what", name.replace("_", " "))))
+    if not probes:
+        return []
+    rows: list[list[str | Spans]] = []
+    for name, what in probes.items():
+        row: list[str | Spans] = [what]
+        for run in some:
+            probe = run.results["audit"].get(name, {})
+            text = shown(probe.get("auroc")) if isinstance(probe, Mapping) else ""
+            row.append((Mark("struck", text),) if name == "run" and struck(run) else text)
+        rows.append(row)
+    about = prose("AUROC of what a classifier reaches that sees this alone; 95 % intervals.")
+    phantom = any(run.phantom for run in some)
+    columns = ("what is seen", *(run.name for run in some))
+    return [listing("audit", about, columns, rows, phantom, save=True)]
+
+
+def calibration(runs: Sequence[Run]) -> list[Grid]:
+    """Brier score, ECE and log loss before and after temperature scaling, tested images."""
+    rows = []
+    for run in runs:
+        found = run.results.get("calibration")
+        if not isinstance(found, Mapping) or not is_figure(found.get("after", {}).get("brier")):
+            figures = run.results["splits"].get(words.tested(run), {})
+            if "brier" in figures:
+                lead = ((Mark("code", run.name),), "as they come")
+                rows.append(Row(lead, figures, (), run.phantom))
+            continue
+        heat = ", ".join(f"{t:.2f}" for t in found["temperatures"])
+        for key, text in (("before", "as they come"), ("after", f"scaled, T = {heat}")):
+            lead = ((Mark("code", run.name),), text)
+            rows.append(Row(lead, found[key], (), run.phantom))
+    if not rows:
+        return []
+    about = prose(
+        "Calibration on the tested images, before and after temperature scaling. Smaller is better."
+    )
+    columns = [*HONESTY, Column("log_loss", "log loss", larger=False)]
+    columns = [one._replace(larger=None) for one in columns]
+    return [compared("calibration", about, ("run", "probabilities"), rows, columns)]
+
+
+def operating(runs: Sequence[Run]) -> list[Grid]:
+    """What is reached at given specificities and sensitivities, and by validation's threshold."""
+    rows: list[list[str | Spans]] = []
+    some = [run for run in runs if isinstance(run.results.get("operating_points"), Mapping)]
+    for run in some:
+        for name, point in run.results["operating_points"].items():
+            reached = point.get("chosen_on_validation", {})
+            cells = [shown(reached.get(rate)) for rate in ("sensitivity", "specificity")]
+            text = name.replace("_", " ")
+            rows.append([(Mark("code", run.name),), text, shown(point), *cells])
+    if not rows:
+        return []
+    about = prose(
+        "Operating points: read off the tested images' own ROC curve, and beside it what these "
+        "images get at the threshold that reaches the point on validation."
+    )
+    columns = ("run", "point", "on the ROC curve", "sensitivity there", "specificity there")
+    return [listing("operating", about, columns, rows, any(r.phantom for r in some), save=True)]

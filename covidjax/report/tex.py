@@ -1,0 +1,298 @@
+"""The draft as LaTeX: everything that is text is escaped, formulas are this programme's own.
+
+It needs what every distribution has: amsmath, booktabs, graphicx, hyperref, longtable.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from markdown_it.tree import SyntaxTreeNode
+
+from covidjax.report.document import (
+    Author,
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Document,
+    Equation,
+    Figure,
+    Grid,
+    Heading,
+    Mark,
+    Paragraph,
+    References,
+    Section,
+    Spans,
+    citations,
+    labels,
+    plain,
+    relative,
+)
+from covidjax.report.markup import READER
+
+PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
+\usepackage[utf8]{inputenc}
+\usepackage[T1]{fontenc}
+\usepackage[margin=2.5cm]{geometry}
+\usepackage{amsmath}
+\usepackage{array}
+\usepackage{booktabs}
+\usepackage{graphicx}
+\usepackage{longtable}
+\usepackage[hidelinks]{hyperref}
+\setlength{\emergencystretch}{3em}
+% A wide table is made as small as the line; a narrow one keeps its size.
+\newcommand{\fitted}[1]{\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{#1}}
+\newcommand{\struck}[1]{\textit{#1}\textsuperscript{\dag}}
+"""
+SPECIAL = {
+    **{c: f"\\{c}" for c in "#$%&_{}"},
+    "[": "{[}",  # behind a line's end or an item it would begin an option
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "·": r"$\cdot$",
+    "°": r"$^{\circ}$",
+    "µ": r"$\mu$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "\u00a0": "~",
+    "\t": " ",
+}
+LONG = 30  # rows from which a table may break over pages
+WIDE = 34  # characters from which a column is set as text that breaks
+
+
+def write(document: Document, folder: Path) -> str:
+    """The text of `report.tex`; pictures are those of `folder`."""
+    writer = _Writer(document, folder)
+    title = escaped(document.mark + document.title)
+    parts = [PREAMBLE, f"\\title{{{title}}}", "\\author{}", "\\begin{document}", "\\maketitle"]
+    if document.warning:
+        parts.append(f"\\noindent\\fbox{{\\parbox{{0.97\\linewidth}}{{\\textbf{{"
+                     f"{escaped(document.warning)}}}}}}}")  # fmt: skip
+    parts.append(_items([f"{escaped(a)}: {escaped(b)}" for a, b in document.facts], "itemize"))
+    for section in document.sections:
+        parts += writer.section(section)
+    return "\n\n".join([*parts, "\\end{document}"]) + "\n"
+
+
+class _Writer:
+    """Writes blocks; numbers are LaTeX's own."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self.labels = labels(document.sections)
+        self.numbers = citations(document)
+
+    def section(self, section: Section) -> list[str]:
+        if any(isinstance(block, References) for block in section.blocks):
+            return [self.references()]  # has a title of its own
+        head = f"\\section{{{escaped(section.title)}}}\\label{{{section.key}}}"
+        texts = [escaped(paragraph) for paragraph in section.paragraphs]
+        return [head, *texts, *(self.block(block) for block in section.blocks)]
+
+    def block(self, block: Block) -> str:
+        if isinstance(block, Paragraph):
+            return self.spans(block.spans)
+        if isinstance(block, Heading):
+            return f"\\subsection{{{escaped(block.text)}}}"
+        if isinstance(block, Bullets):
+            kind = "enumerate" if block.numbered else "itemize"
+            return _items([self.spans(item) for item in block.items], kind)
+        if isinstance(block, Equation):
+            return f"\\begin{{equation}}\n{block.tex}\n\\end{{equation}}"
+        if isinstance(block, Code):
+            return _verbatim(block.text)
+        if isinstance(block, Author):
+            text = author_tex(self.document.text_of(block))
+            if self.document.written(block):
+                return f"% author {block.key}\n{text}"
+            return f"% author {block.key}\n\\textit{{[Author: {text}]}}"
+        if isinstance(block, Figure):
+            return self.figure(block)
+        if isinstance(block, Grid):
+            return self.grid(block)
+        return ""
+
+    def figure(self, figure: Figure) -> str:
+        path = relative(figure.png, self.folder)
+        size = "width=\\linewidth,height=0.75\\textheight,keepaspectratio"
+        return (
+            f"\\begin{{figure}}[htbp]\n\\centering\n\\includegraphics[{size}]{{{path}}}\n"
+            f"\\caption{{{escaped(figure.caption)}}}\\label{{{figure.name}}}\n\\end{{figure}}"
+        )
+
+    def grid(self, grid: Grid) -> str:
+        head = " & ".join(f"\\textbf{{{escaped(name)}}}" for name in grid.columns) + " \\\\"
+        body = [" & ".join(self.cell(cell) for cell in row) + " \\\\" for row in grid.rows]
+        caption = f"\\caption{{{self.spans(grid.caption)}}}\\label{{{grid.name}}}"
+        columns = self.columns(grid)
+        if len(grid.rows) >= LONG:
+            return "\n".join(
+                [
+                    f"{{\\small\n\\begin{{longtable}}{{{columns}}}",
+                    f"{caption} \\\\",
+                    f"\\toprule\n{head}\n\\midrule\n\\endfirsthead",
+                    f"\\toprule\n{head}\n\\midrule\n\\endhead",
+                    "\\bottomrule\n\\endfoot",
+                    *body,
+                    "\\end{longtable}\n}",
+                ]
+            )
+        return "\n".join(
+            [
+                f"\\begin{{table}}[htbp]\n\\centering\\small\n{caption}",
+                f"\\fitted{{\\begin{{tabular}}{{{columns}}}",
+                f"\\toprule\n{head}\n\\midrule",
+                *body,
+                "\\bottomrule\n\\end{tabular}}\n\\end{table}",
+            ]
+        )
+
+    def columns(self, grid: Grid) -> str:
+        """Columns of long text share the line and break; the others are as wide as they are."""
+        lengths = [
+            max([len(name), *(len(self.bare(row[place])) for row in grid.rows)])
+            for place, name in enumerate(grid.columns)
+        ]
+        wide = [length for length in lengths if length > WIDE]
+        left = max(0.3, 0.94 - 0.012 * sum(length for length in lengths if length <= WIDE))
+        share = left / max(len(wide), 1)
+        text = f">{{\\raggedright\\arraybackslash}}p{{{share:.2f}\\linewidth}}"
+        return "".join(text if length > WIDE else "l" for length in lengths)
+
+    def bare(self, cell: Cell | Author) -> str:
+        return plain(cell.spans) if isinstance(cell, Cell) else self.document.text_of(cell)
+
+    def cell(self, cell: Cell | Author) -> str:
+        if isinstance(cell, Cell):
+            return self.spans(cell.spans)
+        text = _inline(READER.parseInline(" ".join(self.document.text_of(cell).split())))
+        return text if self.document.written(cell) else f"\\textbf{{{text}}}"
+
+    def spans(self, spans: Spans) -> str:
+        return "".join(escaped(s) if isinstance(s, str) else self.mark(s) for s in spans)
+
+    def mark(self, mark: Mark) -> str:
+        if mark.kind == "math":
+            return f"${mark.text}$"
+        if mark.kind == "cite":
+            return f"\\cite{{{mark.text.replace(';', ',')}}}"
+        if mark.kind == "ref":
+            label = self.labels[mark.text]
+            kind = label.partition(" ")[0]
+            if kind in ("Table", "Figure") and label.rpartition(" ")[2].isdecimal():
+                return f"{kind}~\\ref{{{mark.text}}}"
+            return f"\\hyperref[{mark.text}]{{{escaped(label)}}}"
+        command = {"bold": "textbf", "struck": "struck", "code": "texttt"}[mark.kind]
+        return f"\\{command}{{{escaped(mark.text)}}}"
+
+    def references(self) -> str:
+        entries = [
+            f"\\bibitem{{{key}}} {escaped(self.document.references[key])}"
+            for key, _ in sorted(self.numbers.items(), key=lambda one: one[1])
+        ]
+        if not entries:
+            return ""
+        body = "\n".join(entries)
+        return f"\\begin{{thebibliography}}{{99}}\n{body}\n\\end{{thebibliography}}"
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX sets as it is; signs that it does not know are named by their number."""
+    text = re.sub(r"\s+", " ", text)
+    return "".join(SPECIAL.get(sign) or (sign if _known(sign) else f"[U+{ord(sign):04X}]")
+                   for sign in text)  # fmt: skip
+
+
+def _known(sign: str) -> bool:
+    """ASCII, and the letters of western Europe that T1 has."""
+    return " " <= sign <= "~" or "À" <= sign <= "ÿ" and sign not in "×÷"
+
+
+def author_tex(text: str) -> str:
+    """A person's Markdown: paragraphs, lists, emphasis, links, code; the rest as its text."""
+    tree = SyntaxTreeNode(READER.parse(text))
+    return "\n\n".join(_node(node) for node in tree.children)
+
+
+def _node(node: SyntaxTreeNode) -> str:
+    if node.type in ("bullet_list", "ordered_list"):
+        kind = "itemize" if node.type == "bullet_list" else "enumerate"
+        items = ["\n\n".join(_node(child) for child in item.children) for item in node.children]
+        return _items(items, kind)
+    if node.type in ("fence", "code_block"):
+        return _verbatim(node.content.rstrip("\n"))
+    if node.type == "heading":
+        return f"\\subsubsection*{{{_children(node)}}}"
+    if node.type == "blockquote":
+        inside = "\n\n".join(_node(child) for child in node.children)
+        return f"\\begin{{quote}}\n{inside}\n\\end{{quote}}"
+    if node.type == "table":
+        rows = [row for part in node.children for row in part.children]
+        lines = [" & ".join(_children(cell) for cell in row.children) + " \\\\" for row in rows]
+        columns = "l" * max(len(row.children) for row in rows)
+        body = "\n".join(lines)
+        return f"\\fitted{{\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}}}"
+    if node.type == "hr":
+        return "\\medskip\\hrule\\medskip"
+    return _children(node)
+
+
+def _children(node: SyntaxTreeNode) -> str:
+    return "".join(_inline_node(child) for child in node.children)
+
+
+def _inline(tokens: Sequence[object]) -> str:
+    return _children(SyntaxTreeNode(tokens))  # type: ignore[arg-type]
+
+
+def _inline_node(node: SyntaxTreeNode) -> str:
+    commands = {"strong": "textbf", "em": "emph", "s": "struck"}
+    if node.type in commands:
+        return f"\\{commands[node.type]}{{{_children(node)}}}"
+    if node.type == "code_inline":
+        return f"\\texttt{{{escaped(node.content)}}}"
+    if node.type == "link":
+        # markdown-it has written all else that is special as %XX.
+        target = re.sub(r"([%#&])", r"\\\1", str(node.attrs.get("href", "")))
+        return f"\\href{{{target}}}{{{_children(node)}}}"
+    if node.type == "softbreak":
+        return "\n"
+    if node.type == "hardbreak":
+        return "\\\\\n"
+    if node.children:
+        return _children(node)
+    return escaped(node.content)
+
+
+def _items(items: Sequence[str], kind: str) -> str:
+    body = "\n".join(f"\\item {item}" for item in items)
+    return f"\\begin{{{kind}}}\n{body}\n\\end{{{kind}}}" if items else ""
+
+
+def _verbatim(text: str) -> str:
+    """Lines as they are. ASCII alone, and nothing in them can end them."""
+    shown = "".join(sign if " " <= sign <= "~" or sign == "\n" else "?" for sign in text)
+    shown = shown.replace("\\end{verbatim}", "\\ end{verbatim}")
+    return f"\\begin{{verbatim}}\n{shown}\n\\end{{verbatim}}"
