@@ -17,7 +17,18 @@ from covidjax.data.locking import temporary
 from covidjax.evaluation import results
 from covidjax.experiments.fields import listed
 from covidjax.experiments.workdir import WorkdirError
-from covidjax.report import collect, document, draft, figures, keep, markdown, page, serve, tex
+from covidjax.report import (
+    back_sections,
+    collect,
+    document,
+    draft,
+    figures,
+    keep,
+    markdown,
+    page,
+    serve,
+    tex,
+)
 from covidjax.report.document import Document, Figure, Grid, Section
 from covidjax.training.loop import StoppedError
 
@@ -28,7 +39,8 @@ HIGHEST_PORT = 65_535
 def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """Runs the experiment and returns what `results.json` holds; {} of a page that was served.
 
-    Writes `report.md`, `report.html`, `report.tex`, `figures/`, `tables/` and last `results.json`.
+    Writes `report.md`, `report.html`, `report.tex`, `figures/`, `tables/`,
+    `settings/` and last `results.json`.
     A run in the same folder writes the report anew, and keeps a person's texts.
 
     Raises:
@@ -73,6 +85,10 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
     made = draft.compose(runs, others, drawn, config.title)
     made = gathered(with_authors(made, edited), folder)
     write_tables(made.sections, folder)
+    for run in runs:
+        settings = back_sections.settings_of(run)
+        if settings:
+            results.write_results(folder / back_sections.settings_file(run), settings)
     copies = [keep.back_up_edited(folder / name, known.get(name)) for name in NAMES]
     _put(folder / "report.md", markdown.write(made, folder, config.embed))
     page.render_document(folder / "report.html", made)

@@ -17,11 +17,16 @@ from covidjax.report.document import (
     Spans,
     prose,
 )
+from covidjax.report.figures import safe
 from covidjax.report.tables import listing
 
-CONFIGS = {"classify": ("cnn", "resnet"), "denoise": ("dae",), "dip": ("dip",), "eda": ("eda",)}
-# Settings that the table shows where runs of an experiment differ in them.
-MOST_FIELDS = 30
+CONFIGS = {
+    "classify": ("cnn", "resnet"),
+    "denoise": ("dae",),
+    "dip": ("dip",),
+    "eda": ("eda",),
+    "tune": ("tune_dae",),
+}
 
 
 def limitations(runs: Sequence[Run]) -> list[Block]:
@@ -104,9 +109,8 @@ def reproducibility(runs: Sequence[Run], others: Sequence[Run]) -> list[Block]:
         found.append(
             Paragraph(
                 prose(
-                    "Every run by its `config.json`; of the config files' defaults only what the "
-                    "runs were given otherwise would have to be set, so these set what names the "
-                    "experiment, and the table below has the rest. ARCHIVE is Kaggle's zip."
+                    "`settings/` beside this report has every run's config, so that these lines "
+                    "start the same runs. REPORT is the report's folder, ARCHIVE is Kaggle's zip."
                 )
             )
         )
@@ -122,41 +126,45 @@ def reproducibility(runs: Sequence[Run], others: Sequence[Run]) -> list[Block]:
 
 
 def command(run: Run) -> str:
-    """The line that starts such a run, as far as its config says; "" where it says too little."""
+    """The line that starts such a run, with `settings_file` for all that it sets; "" without."""
     names = CONFIGS.get(run.experiment, ())
-    if run.experiment == "tune":
-        return str(run.results.get("command", ""))
     if not names or not run.settings:
         return ""
     model = str(run.setting("model.name", ""))
     name = model if model in names else names[0]
-    arguments = _arguments(run)
-    parts = ["python", "launch.py", f"--config=configs/{name}.py" + (":" if arguments else "")]
-    parts[-1] += ",".join(f"{key}={value}" for key, value in arguments.items())
+    arguments = ",".join(f"{key}={value}" for key, value in _arguments(run).items())
+    config = f"configs/{name}.py" + (f":{arguments}" if arguments else "")
+    parts = ["python", "launch.py", f"--config={config}"]
+    parts.append(f"--config.override=REPORT/{settings_file(run)}")
     if not run.phantom:
         parts.append("--config.data.archive=ARCHIVE")
-    parts.append(f"--workdir=runs/{run.name.rpartition('/')[2]}")
+    parts.append(f"--workdir=runs/{run.name.rpartition('/')[2]}-again")
     return " ".join(shlex.quote(part) for part in parts)
 
 
+def settings_file(run: Run) -> str:
+    """Where `settings_of` is written, below the report's folder."""
+    return f"settings/{safe(run.name)}.json"
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The run's fields for `--config.override`, without those that say where things are."""
+    return {name: value for name, value in run.settings.items() if name not in words.PLACES}
+
+
 def _arguments(run: Run) -> dict[str, Any]:
-    """What stands behind the colon."""
+    """What decides, behind the colon, which fields the config has, and which data it is for."""
     fields = {
-        "classify": {"task": "task", "split": "split", "size": "data.size"},
-        "denoise": {"net": "model.name", "noise": "noise.kind", "size": "data.size"},
-        "dip": {
-            **{"task": "task", "noise": "noise.kind", "level": "level", "net": "model.name"},
-            **{"width": "model.width", "images": "images", "members": "members"},
-            "size": "data.size",
-        },
+        "classify": {"task": "task"},
+        "denoise": {"net": "model.name"},
+        "dip": {"net": "model.name"},
+        "tune": {"target": "tuner.target"},
     }.get(run.experiment, {})
-    if run.setting("model.name") == "resnet":
-        fields = {**fields, "depth": "model.depth"}
+    if run.setting("tuner.target") == "cnn":
+        fields = {**fields, "task": "task"}
     found = {key: run.setting(field) for key, field in fields.items()}
     found = {key: value for key, value in found.items() if value not in (None, "")}
-    if run.phantom:
-        found["data"] = "phantom"
-    return {**found, "seed": run.results.get("seed", 0)}
+    return found | ({"data": "phantom"} if run.phantom else {})
 
 
 def _places(runs: Sequence[Run]) -> Block:
@@ -209,16 +217,11 @@ def _settings(runs: Sequence[Run]) -> list[Block]:
         if not fields:
             continue
         rows: list[list[str | Spans]] = []
-        for field in fields[:MOST_FIELDS]:
+        for field in fields:
             values = [str(run.setting(field, "")) for run in some]
             rows.append([(Mark("code", field),), *values])
-        more = f" {len(fields) - MOST_FIELDS} more are in config.json." * (
-            len(fields) > MOST_FIELDS
-        )
         about = prose(
-            "Settings in which the runs of {what} differ; all others are alike.{more}",
-            what=experiment,
-            more=more,
+            "Settings in which the runs of {what} differ; all others are alike.", what=experiment
         )
         columns = ("setting", *(run.name for run in some))
         name = f"settings-{experiment}"

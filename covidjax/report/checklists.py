@@ -115,7 +115,9 @@ def _of_classifiers(runs: Sequence[Run]) -> dict[str, Spans]:
     tasks = words.listed(sorted({words.task(str(run.results.get("task"))) for run in runs}))
     found = {
         "title": prose("Classifiers (convolutional networks): {tasks}.", tasks=tasks),
-        "outcome": prose("{tasks}; labels as the collections give them.", tasks=tasks.capitalize()),
+        "outcome": prose(
+            "{tasks}; labels as the collections give them.", tasks=words.first_large(tasks)
+        ),
         "partitions": prose("By group; see [#methods]."),
         "disjoint": prose("Patient or examination, copies joined; see [#methods]."),
         "output": prose("Calibrated probabilities; thresholds by validation: see [#calibration]."),
@@ -128,7 +130,8 @@ def _of_classifiers(runs: Sequence[Run]) -> dict[str, Spans]:
         "internal": prose("Tested parts that chose nothing: see [#results]."),
         "diagnostic": prose("Sensitivity, specificity, operating points: see [#results]."),
         "initial": prose(
-            "{init}.", init=words.alike(runs, "init", lambda init: str(init or "random"))
+            "{init}.",
+            init=words.alike(runs, "init", lambda init: str(init or "random"), "random"),
         ),
         "ensemble": prose("Networks averaged: {members}.", members=words.alike(runs, "members")),
         "poor_inputs": prose(

@@ -112,7 +112,7 @@ def _tables(run: Run, described: Sequence[Mapping[str, Any]], several: bool) -> 
             continue
         frame = pd.read_csv(path, keep_default_na=False)
         frame = frame.drop(columns="data", errors="ignore")
-        name = f"data-{str(table['name']).replace('_', '-')}" + (f"-{run.name}" if several else "")
+        name = f"data-table-{table['name']}".replace("_", "-") + (f"-{run.name}" if several else "")
         rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False)]
         caption = prose("{caption}", caption=str(table["caption"]))
         columns = [str(column) for column in frame.columns]
@@ -143,7 +143,7 @@ def _counts(runs: Sequence[Run]) -> list[Block]:
         for split, matrix in matrices.items():
             counts = zip(run.results.get("classes", []), matrix, strict=False)
             text = ", ".join(f"{sum(row):,} {name}" for name, row in counts)
-            how = words.SPLITS.get(split, split)
+            how = words.SPLITS.get(str(split), str(split))
             task = words.task(str(run.results.get("task", "")))
             mark = " (PHANTOM)" if run.phantom else ""
             total = sum(map(sum, matrix))

@@ -210,17 +210,44 @@ class Document:
 
 
 def labels(sections: Sequence[Section]) -> dict[str, str]:
-    """Name of each table, figure and section -> "Table 2"; sections by their titles."""
-    found: dict[str, str] = {}
+    """Name of each table, figure and section -> "Table 2"; sections by their titles.
+
+    Raises:
+      ValueError: two things have one name.
+    """
+    named: list[tuple[str, str]] = []
     counts = {"Table": 0, "Figure": 0}
     for section in sections:
-        found[section.key] = section.title
+        named.append((section.key, section.title))
         for block in section.blocks:
             if isinstance(block, Figure | Table | Grid):
                 kind = "Figure" if isinstance(block, Figure) else "Table"
                 counts[kind] += 1
-                found[block.name] = f"{kind} {counts[kind]}"
+                named.append((block.name, f"{kind} {counts[kind]}"))
+    found = dict(named)
+    if len(found) < len(named):
+        names = [name for name, _ in named]
+        raise ValueError(f"names stand twice: {sorted({n for n in names if names.count(n) > 1})}")
     return found
+
+
+def distinct(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections with a number behind the names of tables and figures that came before."""
+    taken = {section.key for section in sections}
+    found = []
+    for section in sections:
+        blocks: list[Block] = []
+        for block in section.blocks:
+            if isinstance(block, Figure | Table | Grid):
+                name, number = block.name, 1
+                while name in taken:
+                    number += 1
+                    name = f"{block.name}-{number}"
+                taken.add(name)
+                block = dataclasses.replace(block, name=name)
+            blocks.append(block)
+        found.append(dataclasses.replace(section, blocks=tuple(blocks)))
+    return tuple(found)
 
 
 def citations(document: Document) -> dict[str, int]:

@@ -6,6 +6,7 @@ from covidjax.report import (
     back_sections,
     checklists,
     data_section,
+    document,
     methods_classify,
     methods_denoise,
     results_sections,
@@ -106,7 +107,12 @@ def compose(
         mark = "PHANTOM: " if all_of_them else "Partly PHANTOM: "
         warning = PHANTOM_ALL if all_of_them else PHANTOM_SOME
     return Document(
-        title or _title(rest or runs), mark, warning, _facts(runs, others), sections, REFERENCES
+        title or _title(rest or runs),
+        mark,
+        warning,
+        _facts(runs, others),
+        document.distinct(sections),
+        REFERENCES,
     )
 
 
@@ -120,11 +126,12 @@ def _title(runs: Sequence[Run]) -> str:
     }
     parts = [what for name, what in named.items() if any(run.experiment == name for run in runs)]
     about = words.listed(parts) or "no finished runs"
-    return f"Chest radiographs, a draft report: {about}"
+    return f"Chest radiographs, draft report: {about}"
 
 
 def _question(runs: Sequence[Run]) -> list[Block]:
-    tasks = {words.task(str(run.results.get("task"))) for run in runs if words.tested(run)}
+    classifiers = [run for run in runs if run.experiment == "classify"]
+    tasks = {words.task(str(run.results.get("task"))) for run in classifiers}
     asked = [
         question.format(tasks=words.listed(sorted(tasks)) or "classes")
         for name, question in QUESTIONS.items()

@@ -13,7 +13,7 @@ from covidjax.report.document import Figure
 from covidjax.report.tables_classify import comparable, struck
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_FIGURES = 8  # of a run: the rest are in its folder
+MOST_FIGURES = 5  # of a run in a section: the rest are in its folder
 # Name of the file, or its beginning -> what it shows. In the order they are shown.
 CLASSIFY: Mapping[str, str] = {
     "roc": "ROC curves: sensitivity against the false positive rate, with 95 % bands over patients",

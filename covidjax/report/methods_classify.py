@@ -8,9 +8,9 @@ from covidjax.report.collect import Run
 from covidjax.report.document import Block, Equation, Heading, Paragraph, Spans, prose
 
 EQUALISED = {
-    "none": "with their gray levels as they are",
-    "histogram": "with a histogram equalised over the image",
-    "clahe": "with contrast-limited adaptive histogram equalisation (8 x 8 tiles, clip limit 2)",
+    "none": "their gray levels as they are",
+    "histogram": "their histogram equalised over the image",
+    "clahe": "equalised by contrast-limited adaptive histograms (8 x 8 tiles, clip limit 2)",
 }
 BALANCED = {
     "loss": "weighted so that every class weighs the same in all",
@@ -87,7 +87,7 @@ def _input(runs: Sequence[Run]) -> list[Block]:
     return [
         Paragraph(
             prose(
-                "Images were reduced to {size} pixels a side ({resize}) and given {equalise}{cite}."
+                "Images were reduced to {size} pixels a side ({resize}), {equalise}{cite}."
                 " While training they were rotated by up to {rotation} degrees, zoomed (logarithm "
                 "of the factor up to {scale}), shifted by up to {shift} of their side and mirrored "
                 "with probability {flip}; gray levels were raised to a random power (logarithm up "
@@ -131,7 +131,7 @@ def _network(runs: Sequence[Run]) -> list[Block]:
                 "normalisation [@batchnorm]. Weights to start from: {init}.",
                 runs=words.names(some),
                 depth=words.alike(some, "model.depth"),
-                init=words.alike(some, "init", lambda init: init or "random"),
+                init=words.alike(some, "init", lambda init: init or "random", "random"),
             )
         else:
             text = prose("Network {name} ({runs}).", name=str(name), runs=words.names(some))
@@ -158,7 +158,7 @@ def _loss(runs: Sequence[Run]) -> list[Block]:
         ),
         Equation(
             r"L = -\frac{1}{n} \sum_{i=1}^{n} w_i \sum_{k=1}^{K} "
-            r"\left( (1 - \varepsilon) y_{ik} + \frac{\varepsilon}{K} \right) \log p_{ik}"
+            r"\left( (1 - \varepsilon) y_{ik} + \frac{\varepsilon}{K} \right) \log \, p_{ik}"
         ),
         *optimisation(runs, optimiser),
     ]
@@ -185,7 +185,7 @@ def optimisation(runs: Sequence[Run], optimiser: Spans) -> list[Block]:
         ),
         Equation(
             r"\eta(t) = \eta_{max} \left( 0.01 + 0.99 \cdot \frac{1}{2} "
-            r"\left( 1 + \cos \frac{\pi (t - u T)}{(1 - u) T} \right) \right), \quad t \ge u T"
+            r"\left( 1 + \cos \, \frac{\pi (t - u T)}{(1 - u) T} \right) \right), \quad t \ge u T"
         ),
         Paragraph(
             prose(

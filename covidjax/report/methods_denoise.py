@@ -11,8 +11,11 @@ from covidjax.report.methods_classify import OPTIMISERS, intervals, optimisation
 # Of each kind of noise: a sentence, and its formula.
 NOISES: dict[str, tuple[Spans, str]] = {
     "gaussian": (
-        prose("Gaussian noise of standard deviation $\\sigma$ (of 255) on an image $v$ [@dncnn]:"),
-        r"v' = v + \frac{\sigma}{255} n, \quad n \sim \mathcal{N}(0, 1)",
+        prose(
+            "Gaussian noise of standard deviation $\\sigma$ (of 255) on a clean image $v$, which "
+            "gives $u$ [@dncnn]:"
+        ),
+        r"u = v + \frac{\sigma}{255} n, \quad n \sim \mathcal{N}(0, 1)",
     ),
     "low_dose": (
         prose(
@@ -21,19 +24,19 @@ NOISES: dict[str, tuple[Spans, str]] = {
             "[@foi2008]:"
         ),
         r"y \sim \mathrm{Poisson} \left( \ell N_0 e^{-D v} \right) + \mathcal{N}(0, \sigma_e^2), "
-        r"\quad v' = -\frac{1}{D} \log \frac{y}{\ell N_0}",
+        r"\quad u = -\frac{1}{D} \log \, \frac{y}{\ell N_0}",
     ),
     "speckle": (
         prose("Speckle [@lee1980], which radiographs do not have but papers use:"),
-        r"v' = v (1 + \ell n), \quad n \sim \mathcal{N}(0, 1)",
+        r"u = v (1 + \ell n), \quad n \sim \mathcal{N}(0, 1)",
     ),
     "salt_and_pepper": (
         prose("Dead pixels, a share $\\ell$ of all, half of them black, half white [@gonzalez]:"),
-        r"P(v' = 0) = P(v' = 1) = \ell / 2",
+        r"P(u = 0) = P(u = 1) = \ell / 2",
     ),
     "grid": (
         prose("Lines of a stationary grid, of amplitude $a$ (of 255) and period $P$ [@lin2006]:"),
-        r"v' = v + \frac{a}{255} \cos \left( 2 \pi \left( \frac{x}{P} + \phi \right) \right)",
+        r"u = v + \frac{a}{255} \cos \, \left( 2 \pi \left( \frac{x}{P} + \phi \right) \right)",
     ),
 }
 LOSSES: dict[str, tuple[Spans, str]] = {
@@ -42,13 +45,13 @@ LOSSES: dict[str, tuple[Spans, str]] = {
             "The loss is the logarithm of each image's squared error, by which every level of "
             "noise counts the same [@hinet]:"
         ),
-        r"L = \frac{1}{n} \sum_i \frac{1}{2} \log \left( "
-        r"\frac{1}{m} \left\| f(v'_i) - v_i \right\|^2 + 10^{-8} \right)",
+        r"L = \frac{1}{n} \sum_i \frac{1}{2} \log \, \left( "
+        r"\frac{1}{m} \left\| f(u_i) - v_i \right\|^2 + 10^{-8} \right)",
     ),
     "l1": (prose("The loss is the mean absolute error."), ""),
     "charbonnier": (
         prose("The loss is Charbonnier's [@charbonnier]:"),
-        r"L = \sqrt{(f(v') - v)^2 + 10^{-6}}",
+        r"L = \sqrt{(f(u) - v)^2 + 10^{-6}}",
     ),
     "mse": (prose("The loss is the mean squared error."), ""),
 }
@@ -126,7 +129,7 @@ def quality(runs: Sequence[Run]) -> list[Block]:
             )
         ),
         Equation(
-            r"\mathrm{PSNR} = -10 \log_{10} \frac{1}{m} \left\| \hat v - v \right\|^2, \quad "
+            r"\mathrm{PSNR} = -10 \log_{10} \frac{1}{m} \left\| f(u) - v \right\|^2, \quad "
             r"\mathrm{SSIM} = \frac{(2 \mu_x \mu_y + C_1)(2 \sigma_{xy} + C_2)}"
             r"{(\mu_x^2 + \mu_y^2 + C_1)(\sigma_x^2 + \sigma_y^2 + C_2)}"
         ),
@@ -138,7 +141,7 @@ def quality(runs: Sequence[Run]) -> list[Block]:
                 prose(
                     "The usual methods beside it, BM3D [@bm3d] among them, were each tuned on "
                     "{images} validation images.",
-                    images=words.alike(tuned, "evaluate.tuning_images"),
+                    images=words.listed(sorted({_tuning(run) for run in tuned})),
                 )
             )
         )
@@ -153,6 +156,12 @@ def quality(runs: Sequence[Run]) -> list[Block]:
             )
         )
     return [*found, intervals(runs)]
+
+
+def _tuning(run: Run) -> str:
+    """How many images tuned the methods: of the last evaluation, which may be newer."""
+    evaluated = run.results.get("evaluated", {})
+    return str(evaluated.get("tuning_images", run.setting("evaluate.tuning_images", "some")))
 
 
 def priors(runs: Sequence[Run]) -> list[Block]:
@@ -176,7 +185,7 @@ def priors(runs: Sequence[Run]) -> list[Block]:
                 task=words.alike(runs, "task"),
             )
         ),
-        Equation(r"\hat\theta = \arg\min_\theta \left\| A f_\theta(z) - v_0 \right\|^2"),
+        Equation(r"\hat{\theta} = \arg \min_\theta \, \left\| A f_\theta(z) - v_0 \right\|^2"),
     ]
     denoised = [run for run in runs if run.setting("task") == "denoise"]
     found += _noises(denoised)

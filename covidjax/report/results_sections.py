@@ -11,6 +11,7 @@ from covidjax.report.document import (
     Bullets,
     Figure,
     Heading,
+    Mark,
     Paragraph,
     Spans,
     prose,
@@ -52,28 +53,39 @@ def results(runs: Sequence[Run]) -> list[Block]:
 
 
 def _told(runs: Sequence[Run]) -> list[Block]:
+    """A sentence a set of comparable runs."""
     items: list[Spans] = []
-    for run in runs:
-        split = words.tested(run)
-        found = run.results["splits"][split]
-        auroc, balanced = found.get("auroc"), found.get("balanced_accuracy")
-        if auroc is None:
+    for (task, split, n, *_), some in tables_classify.comparable(runs).items():
+        figures = [(run, run.results["splits"][split].get("auroc")) for run in some]
+        known = [(run, one) for run, one in figures if one and one["value"] is not None]
+        if not known:
             continue
-        text = f"**{shown(auroc)}**" if not tables_classify.struck(run) else f"~~{shown(auroc)}~~"
-        items.append(
-            prose(
-                "{mark}`{run}` ({network}), {task}: AUROC " + text + " on {n} images "
-                "({split}){balanced}.",
-                mark="PHANTOM: " if run.phantom else "",
-                run=run.name,
-                network=words.network(run),
-                task=words.task(str(run.results.get("task", ""))),
-                n=f"{auroc['n']:,}" if isinstance(auroc.get("n"), int) else "its",
-                split=words.SPLITS[split],
-                balanced=f"; balanced accuracy {shown(balanced)}" if balanced else "",
+        known.sort(key=lambda one: one[1]["value"])
+        about = {
+            "mark": "PHANTOM: " if known[0][0].phantom else "",
+            "task": words.first_large(words.task(str(task))),
+            "n": f"{n:,}" if isinstance(n, int) else "its",
+            "split": words.SPLITS[split],
+            "high": _auroc(*known[-1]),
+        }
+        if len(known) == 1:
+            text = prose("{mark}{task}, {n} images of {split}: AUROC {high}.", **about)
+        else:
+            text = prose(
+                "{mark}{task}, {n} images of {split}: {count} runs, AUROC from {low} to {high}.",
+                **about,
+                count=str(len(known)),
+                low=_auroc(*known[0]),
             )
-        )
+        items.append(text)
     return [Bullets(tuple(items))] if items else []
+
+
+def _auroc(run: Run, figure: Mapping[str, Any]) -> Spans:
+    """A run's AUROC, struck through where it must be, with the run's name."""
+    text = shown(figure)
+    written = Mark("struck", text) if tables_classify.struck(run) else text
+    return (written, " (", Mark("code", run.name), f", {words.network(run)})")
 
 
 def _denoised(runs: Sequence[Run]) -> list[Block]:
@@ -108,11 +120,11 @@ def _stops(runs: Sequence[Run]) -> list[Block]:
         lost = f", {gap['mean']:.2f} dB below the best step of each" if gap else ""
         items.append(
             prose(
-                "{mark}`{run}`: {fits} fits of {steps} steps on average, stopped at step {at} on "
+                "{mark}`{run}`: {fits} of {steps} steps on average, stopped at step {at} on "
                 "average{lost}.",
                 mark="PHANTOM: " if run.phantom else "",
                 run=run.name,
-                fits=str(stop.get("fits")),
+                fits=words.counted(int(stop.get("fits", 0)), "fit"),
                 steps=f"{stop.get('mean_steps', 0):,.0f}",
                 at=f"{stop.get('mean_stop', 0):,.0f}",
                 lost=lost,
@@ -178,37 +190,10 @@ def calibration(runs: Sequence[Run]) -> list[Block]:
     found: list[Block] = [*tables_classify.calibration(classifiers)]
     if not found:
         return [Paragraph(prose("No finished run has calibration figures."))]
-    items: list[Spans] = []
-    for run in classifiers:
-        text = _prevalent(run)
-        if text:
-            mark = "PHANTOM: " if run.phantom else ""
-            items.append(prose("{mark}`{run}`: {text}", mark=mark, run=run.name, text=text))
-    if items:
-        found.append(Bullets(tuple(items)))
+    found += tables_classify.predictive(classifiers)
     for run in classifiers:
         found += figures.of_run(run, figures.CALIBRATION)
     return found
-
-
-def _prevalent(run: Run) -> str:
-    """What a call means where the disease is rarer than in the data."""
-    values = run.results.get("predictive_values")
-    if not isinstance(values, Mapping):
-        return ""
-    parts = []
-    for share in (0.01, 0.1):
-        if share in values["prevalence"]:
-            place = values["prevalence"].index(share)
-            ppv, npv = (_at(values[name], place) for name in ("ppv", "npv"))
-            parts.append(f"at a prevalence of {100 * share:g} % PPV {ppv} and NPV {npv}")
-    same = ", if sensitivity and specificity were the same there"
-    return f"{words.listed(parts)}{same}." if parts else ""
-
-
-def _at(curve: Mapping[str, Any], place: int) -> str:
-    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
-    return shown({"value": curve["value"][place], "ci95": edges})
 
 
 def pictures(runs: Sequence[Run], drawn: Sequence[Figure]) -> list[Block]:

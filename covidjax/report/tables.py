@@ -38,8 +38,14 @@ def shown(figure: Value | None, digits: int = 3) -> str:
     value, interval = figure["value"], figure["ci95"]
     if value is None:
         return "undefined"
-    edges = f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval else ""
-    return f"{value:.{digits}f}{edges}"
+    edges = f" [{written(interval[0], digits)}, {written(interval[1], digits)}]" if interval else ""
+    return f"{written(value, digits)}{edges}"
+
+
+def written(value: float, digits: int) -> str:
+    """A number with so many decimals, without a minus before nothing."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def best_of(figures: Sequence[Value | None], larger: bool | None) -> int | None:

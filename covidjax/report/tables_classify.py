@@ -25,7 +25,7 @@ HONESTY = (
     Column("brier", "Brier score", larger=False),
     Column("ece", "ECE", larger=False),
 )
-SEEDS = ("auroc", "balanced_accuracy", "accuracy")
+SEEDS = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
 
 
 def comparable(runs: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
@@ -56,7 +56,7 @@ def results(runs: Sequence[Run]) -> list[Grid]:
         images = f"{n:,} images" if isinstance(n, int) else "its images"
         about = prose(
             "{task}, {split} ({images}). Value and 95 % interval over patients.",
-            task=words.task(str(task)).capitalize(),
+            task=words.first_large(words.task(str(task))),
             split=words.SPLITS[split],
             images=f"{images}, phantom" if kind == "phantom" else images,
         )
@@ -98,9 +98,11 @@ def seeds(runs: Sequence[Run]) -> list[Grid]:
     groups = words.same_but_seed([run for run in runs if words.tested(run)])
     for some in groups:
         split = words.tested(some[0])
-        row: list[str | int | Spans] = [words.names(some), words.network(some[0]), len(some)]
+        first = {run.results.get("seed"): run for run in reversed(some)}  # each seed counts once
+        row: list[str | int | Spans] = [words.names(some), words.network(some[0]), len(first)]
         for name in SEEDS:
-            found = [run.results["splits"][split].get(name, {}).get("value") for run in some]
+            each = first.values()
+            found = [run.results["splits"][split].get(name, {}).get("value") for run in each]
             known = [value for value in found if value is not None]
             if len(known) < 2:
                 row.append("")
@@ -113,7 +115,7 @@ def seeds(runs: Sequence[Run]) -> list[Grid]:
         "Runs that differ in the seed alone: mean ± standard deviation over the seeds. It says how "
         "far training wanders, and not how far another sample of patients would."
     )
-    columns = ("runs", "network", "seeds", *(name.replace("_", " ") for name in SEEDS))
+    columns = ("runs", "network", "seeds", *SEEDS.values())
     phantom = any(run.phantom for some in groups for run in some)
     return [listing("seeds", about, columns, rows, phantom, save=True)]
 
@@ -139,7 +141,7 @@ def audits(runs: Sequence[Run]) -> list[Grid]:
     about = prose("AUROC of what a classifier reaches that sees this alone; 95 % intervals.")
     phantom = any(run.phantom for run in some)
     columns = ("what is seen", *(run.name for run in some))
-    return [listing("audit", about, columns, rows, phantom, save=True)]
+    return [listing("audit-probes", about, columns, rows, phantom, save=True)]
 
 
 def calibration(runs: Sequence[Run]) -> list[Grid]:
@@ -164,7 +166,7 @@ def calibration(runs: Sequence[Run]) -> list[Grid]:
     )
     columns = [*HONESTY, Column("log_loss", "log loss", larger=False)]
     columns = [one._replace(larger=None) for one in columns]
-    return [compared("calibration", about, ("run", "probabilities"), rows, columns)]
+    return [compared("calibration-scores", about, ("run", "probabilities"), rows, columns)]
 
 
 def operating(runs: Sequence[Run]) -> list[Grid]:
@@ -185,3 +187,29 @@ def operating(runs: Sequence[Run]) -> list[Grid]:
     )
     columns = ("run", "point", "on the ROC curve", "sensitivity there", "specificity there")
     return [listing("operating", about, columns, rows, any(r.phantom for r in some), save=True)]
+
+
+def predictive(runs: Sequence[Run]) -> list[Grid]:
+    """What a call means where the disease is rarer or commoner than among the tested images."""
+    rows: list[list[str | int | float | Spans]] = []
+    some = [run for run in runs if isinstance(run.results.get("predictive_values"), Mapping)]
+    for run in some:
+        values = run.results["predictive_values"]
+        for share in model_card.SHOWN_PREVALENCES:
+            if share in values["prevalence"]:
+                place = values["prevalence"].index(share)
+                cells = [_at(values[name], place) for name in ("ppv", "npv")]
+                rows.append([(Mark("code", run.name),), f"{100 * share:g} %", *cells])
+    if not rows:
+        return []
+    about = prose(
+        "Predictive values at an assumed prevalence, if sensitivity and specificity were the same "
+        "there as on the tested images; 95 % intervals."
+    )
+    columns = ("run", "prevalence", "positive predictive value", "negative predictive value")
+    return [listing("predictive", about, columns, rows, any(r.phantom for r in some), save=True)]
+
+
+def _at(curve: Mapping[str, Any], place: int) -> str:
+    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
+    return shown({"value": curve["value"][place], "ci95": edges})

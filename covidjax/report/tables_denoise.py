@@ -64,7 +64,8 @@ def _sets(runs: Sequence[Run]) -> dict[Key, list[Run]]:
 
 def _methods(runs: Sequence[Run], kind: str, figure: str) -> tuple[list[Row], list[str]]:
     """A row a run and method, its levels' figures; and all levels."""
-    rows, levels = [], {}
+    rows = []
+    levels: dict[str, None] = {}
     for run in runs:
         methods: dict[str, dict[str, Any]] = {}
         for name, value in run.results["splits"]["test"].items():
@@ -114,7 +115,11 @@ def _diagnosis(runs: Sequence[Run]) -> list[Grid]:
             rows.append(Row(("clean", ""), clean, (), run.phantom))
         for case, methods in facts.get("cases", {}).items():
             for method, figures in methods.items():
-                kept = {name: figure for name, figure in figures.items() if is_figure(figure)}
+                kept = {
+                    name: figure
+                    for name, figure in figures.items()
+                    if is_figure(figure) and figure["value"] is not None
+                }
                 lead = (case.replace("_", " ").replace("/", ", "), words.method(method))
                 rows.append(Row(lead, kept, (), run.phantom))
         about = prose(
@@ -142,10 +147,11 @@ def priors(runs: Sequence[Run]) -> list[Grid]:
     found = []
 
     def key(run: Run) -> Key:
-        figures = next(iter(run.results["splits"].items()), ("", {}))
-        n = next((figure.get("n") for figure in figures[1].values()), None)
-        case = next(("/".join(name.split("/")[1:-1]) for name in figures[1]), "")
-        return (case, figures[0], n, run.setting("data.size", "?"), *words.data_key(run))
+        split = next(iter(run.results["splits"]), "")
+        figures: Mapping[str, Any] = run.results["splits"].get(split, {})
+        n = next((figure.get("n") for figure in figures.values()), None)
+        case = next(("/".join(name.split("/")[1:-1]) for name in figures), "")
+        return (case, split, n, run.setting("data.size", "?"), *words.data_key(run))
 
     for place, (about_key, some) in enumerate(words.grouped(runs, key).items(), 1):
         case, split, n, size = about_key[:4]
@@ -159,10 +165,10 @@ def priors(runs: Sequence[Run]) -> list[Grid]:
                 lead = ((Mark("code", run.name),), words.method(method))
                 rows.append(Row(lead, figures, (), run.phantom))
         about = prose(
-            "Deep Image Prior, {case}: means over {n} images of {split} at {size} px, 95 % "
+            "Deep Image Prior, {case}: means over {n} of {split} at {size} px, 95 % "
             "intervals over patients. The best and the last step are looked up in the clean image.",
             case=str(case).replace("/", " ").replace("_", " ") or "no figures",
-            n=f"{n:,}" if isinstance(n, int) else "no",
+            n=words.counted(n, "image") if isinstance(n, int) else "no images",
             split=words.SPLITS.get(split, split),
             size=str(size),
         )

@@ -43,6 +43,7 @@ PLACES = (
     *("data.source", "data.data_dir", "data.archive", "data.manifest", "log_every", "quiet"),
     *("external", "at_once", "evaluations", "defaults_for", "tuner.storage"),
 )
+MOST_NAMED = 4  # runs in a sentence
 
 
 def network(run: Run) -> str:
@@ -69,6 +70,16 @@ def task(name: str) -> str:
     return TASK_WORDS.get(name, name.replace("_", " "))
 
 
+def first_large(text: str) -> str:
+    """Text as it begins a sentence; names in it stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def counted(n: int, what: str) -> str:
+    """As in "1 image" and "2 images"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def level_unit(kind: str) -> str:
     """The unit of a noise's level."""
     return NOISES[kind].unit if kind in NOISES else "level"
@@ -80,8 +91,12 @@ def tested(run: Run) -> str:
 
 
 def names(runs: Iterable[Run]) -> Spans:
-    """The runs' names, as in `a`, `b` and `c`."""
-    return joined([(Mark("code", run.name),) for run in runs])
+    """The runs' names, as in `a`, `b` and `c`; of many their number and some."""
+    all_of_them = [(Mark("code", run.name),) for run in runs]
+    if len(all_of_them) > MOST_NAMED + 2:
+        left = len(all_of_them) - MOST_NAMED
+        return joined([*all_of_them[:MOST_NAMED], (f"{left} more",)])
+    return joined(all_of_them)
 
 
 def joined(parts: Sequence[Spans]) -> Spans:
@@ -99,17 +114,21 @@ def listed(parts: Sequence[str]) -> str:
     return "".join(span if isinstance(span, str) else "" for span in joined([(p,) for p in parts]))
 
 
-def alike(runs: Sequence[Run], field: str, write: Any = str) -> Spans:
+def alike(runs: Sequence[Run], field: str, write: Any = str, without: str = "not known") -> Spans:
     """A field's value where all runs have it alike, else each value with the runs that have it.
 
-    As in "64", or "64 (`a`, `b`) and 128 (`c`)".
+    As in "64", or "64 (`a`, `b`) and 128 (`c`)"; of many runs "64 or 128 (Table 7)", the table of
+    their settings.
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
         value = run.setting(field)
-        found.setdefault("not known" if value is None else write(value), []).append(run)
+        found.setdefault(without if value is None else write(value), []).append(run)
     if len(found) == 1:
         return (next(iter(found)),)
+    if len(runs) > MOST_NAMED:
+        table = Mark("ref", f"settings-{runs[0].experiment}")
+        return (" or ".join(found), " (", table, ")")
     return joined([(f"{text} (", *names(some), ")") for text, some in found.items()])
 
 
