@@ -165,7 +165,7 @@ def progress(folder: Path) -> str:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
-        age = max(0.0, time.time() - path.stat().st_mtime)
+        changed = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(path.stat().st_mtime))
     except OSError:
         return "no results yet, and nothing was logged"
     for line in reversed(lines):
@@ -176,15 +176,8 @@ def progress(folder: Path) -> str:
         if isinstance(last, dict) and "step" in last:
             empty = [name for name, value in last.items() if value is None]
             failed = f"; {', '.join(empty)} not finite: it diverged" if empty else ""
-            return f"no results yet; last line at step {last['step']}, {_ago(age)} ago{failed}"
-    return f"no results yet; nothing readable was logged, last change {_ago(age)} ago"
-
-
-def _ago(seconds: float) -> str:
-    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+            return f"no results yet; last line at step {last['step']}, {changed}{failed}"
+    return f"no results yet; nothing readable was logged, last change {changed}"
 
 
 def _number(value: Any) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from covidjax.report import words
 from covidjax.report.collect import UNREADABLE, Run
 from covidjax.report.document import Author, Block, Bullets, Figure, Grid, Heading, Paragraph, prose
-from covidjax.report.figures import is_png
+from covidjax.report.figures import is_png, safe
 from covidjax.report.tables import listing
 
 # Of the look's figures and tables those that a report shows, by name.
@@ -98,9 +98,11 @@ def _figures(run: Run, described: Sequence[Mapping[str, Any]], several: bool) ->
     for figure in described:
         path = _below(run.folder, str(figure["png"]))
         if figure["name"] in SHOWN_FIGURES and path is not None and is_png(path):
-            name = f"data-{figure['name'].replace('_', '-')}" + (f"-{run.name}" if several else "")
+            name = f"data-{figure['name'].replace('_', '-')}" + (
+                f"-{safe(run.name)}" if several else ""
+            )
             alt = str(figure["alt"])
-            found.append(Figure(name.replace("/", "-"), path, None, str(figure["caption"]), alt))
+            found.append(Figure(name, path, None, str(figure["caption"]), alt))
     return found
 
 
@@ -112,11 +114,13 @@ def _tables(run: Run, described: Sequence[Mapping[str, Any]], several: bool) -> 
             continue
         frame = pd.read_csv(path, keep_default_na=False)
         frame = frame.drop(columns="data", errors="ignore")
-        name = f"data-table-{table['name']}".replace("_", "-") + (f"-{run.name}" if several else "")
+        name = f"data-table-{table['name']}".replace("_", "-") + (
+            f"-{safe(run.name)}" if several else ""
+        )
         rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False)]
         caption = prose("{caption}", caption=str(table["caption"]))
         columns = [str(column) for column in frame.columns]
-        found.append(listing(name.replace("/", "-"), caption, columns, rows, run.phantom, True))
+        found.append(listing(name, caption, columns, rows, run.phantom, True))
     return found
 
 

@@ -59,14 +59,29 @@ def usable(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
             note = f"an experiment that this report does not know: {run.experiment}"
             others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
             continue
-        try:
-            compose([run], [], [])
-        except ODD as error:
-            note = f"results.json cannot be used: {type(error).__name__} {error}"
+        note = unusable([run])
+        if note:
             others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
         else:
             good.append(run)
+    if unusable(good):  # each does alone, and not together
+        candidates, good = good, []
+        for run in candidates:
+            note = unusable([*good, run])
+            if note:
+                others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
+            else:
+                good.append(run)
     return good, others
+
+
+def unusable(runs: Sequence[Run]) -> str:
+    """Why no report can be made of these runs, "" where it can."""
+    try:
+        compose(runs, [], [])
+    except ODD as error:
+        return f"results.json cannot be used: {type(error).__name__} {error}"
+    return ""
 
 
 def compose(

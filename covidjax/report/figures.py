@@ -1,5 +1,6 @@
 """Which of the runs' figures the draft shows, with their captions; and the one that it draws."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,8 +105,11 @@ def _sample(run: Run) -> int | None:
 
 
 def safe(name: str) -> str:
-    """A run's name as a part of a file's name and of a link."""
-    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "run"
+    """A run's name as a part of a file's name and of a link; two names do not become one."""
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
+    if cleaned == name:
+        return name
+    return f"{cleaned}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def draw(runs: Sequence[Run], folder: Path) -> list[Figure]:

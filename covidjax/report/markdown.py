@@ -144,7 +144,7 @@ def escaped(text: str) -> str:
     text = re.sub(r"\s*[\r\n]\s*", " ", text)
     text = re.sub(r"([\\`*\[\]<$])", r"\\\1", text)
     text = INTERVAL.sub(r"[\1]", text)
-    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     text = re.sub(r"&(?=#?\w+;)", r"\\&", text)
     return text.replace("~~", r"\~\~")
 

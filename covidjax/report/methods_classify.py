@@ -185,7 +185,7 @@ def optimisation(runs: Sequence[Run], optimiser: Spans) -> list[Block]:
         ),
         Equation(
             r"\eta(t) = \eta_{max} \left( 0.01 + 0.99 \cdot \frac{1}{2} "
-            r"\left( 1 + \cos \, \frac{\pi (t - u T)}{(1 - u) T} \right) \right), \quad t \ge u T"
+            r"\left( 1 + \cos \, \frac{\pi (t - u T)}{(1 - u) T} \right) \right), \quad t \geq u T"
         ),
         Paragraph(
             prose(

@@ -135,7 +135,8 @@ def audits(runs: Sequence[Run]) -> list[Grid]:
         row: list[str | Spans] = [what]
         for run in some:
             probe = run.results["audit"].get(name, {})
-            text = shown(probe.get("auroc")) if isinstance(probe, Mapping) else ""
+            figure = probe.get("auroc") if isinstance(probe, Mapping) else None
+            text = shown(figure) if is_figure(figure) else ""
             row.append((Mark("struck", text),) if name == "run" and struck(run) else text)
         rows.append(row)
     about = prose("AUROC of what a classifier reaches that sees this alone; 95 % intervals.")

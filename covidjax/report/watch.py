@@ -14,7 +14,7 @@ from covidjax.report.tables import shown
 MOST_BYTES = 1 << 20  # of metrics.jsonl in one answer; the page asks for the rest
 GOING_ON = 600.0  # seconds since the last line within which a run counts as going on
 PAGES = ("report.html", "eda.html", "model_card.md", "results.json", "config.json")
-HEADLINES = ("auroc", "psnr")
+HEADLINES = {"auroc": "AUROC", "psnr": "PSNR"}
 
 
 def listing(runs: Sequence[Run], patterns: Sequence[str]) -> dict[str, Any]:
@@ -48,15 +48,15 @@ def _described(run: Run) -> dict[str, Any]:
 
 def headline(run: Run) -> str:
     """The figure that a run is first asked for: AUROC, or PSNR; "" where it has none yet."""
+    name = str(run.results.get("network", {}).get("name", ""))
     for split in ("test", "out_of_fold", "validation"):
-        figures = run.results.get("splits", {}).get(split, {})
-        for name, figure in figures.items():
-            last = name.rpartition("/")[2]
-            own = "/" not in name or not name.startswith(("noisy", "input", "default"))
-            if last in HEADLINES and own:
+        for key, figure in run.results.get("splits", {}).get(split, {}).items():
+            method, _, last = key.rpartition("/")
+            own = not method or method.partition("/")[0] in (name, "dip", "best")
+            if own and last in HEADLINES:
+                about = f" ({split.replace('_', ' ')}{method and f', {method}'})"
                 digits = 2 if last == "psnr" else 3
-                what = {"auroc": "AUROC", "psnr": f"PSNR, {name.rpartition('/')[0]}"}[last]
-                return f"{what}: {shown(figure, digits)}"
+                return f"{HEADLINES[last]} {shown(figure, digits)}{about}"
     return ""
 
 
