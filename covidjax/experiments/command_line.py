@@ -110,6 +110,15 @@ def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
     )
 
 
+def show(text: str) -> None:
+    """Prints a result; ends quietly where nobody reads on, as behind `| head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # On exit Python writes out once more, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder to write to. Raises ValueError where that cannot be, in one line."""
     try:
