@@ -16,6 +16,7 @@ from covidjax.report.tables import listing
 # Of the look's figures and tables those that a report shows, by name.
 SHOWN_FIGURES = ("class_counts", "sizes", "class_images", "position_maps", "sample_covid_19")
 SHOWN_TABLES = ("counts", "sources", "sizes")
+MOST_ARCHIVES = 3  # in a sentence; every run's config.json names its own
 COMMAND = "python launch.py --config=configs/eda.py"
 
 
@@ -51,7 +52,10 @@ def _provenance(runs: Sequence[Run]) -> Paragraph:
         if isinstance(data, Mapping) and data.get("archive"):
             print_ = str(data.get("fingerprint", ""))[:16]
             archives[f"{data['archive']} (fingerprint {print_}, {data.get('kind')})"] = None
-    known = f"Archives: {words.listed(list(archives))}." if archives else ""
+    named = list(archives)
+    if len(named) > MOST_ARCHIVES:
+        named = [*named[:MOST_ARCHIVES], f"{len(named) - MOST_ARCHIVES} more"]
+    known = f"Archives: {words.listed(named)}." if named else ""
     spans: Any = ()
     if False in kinds or not kinds:
         spans += prose(

@@ -188,7 +188,10 @@ def _facts(runs: Sequence[Run], others: Sequence[Run]) -> tuple[tuple[str, str],
     counts = words.grouped(runs, lambda run: run.experiment)
     told = ", ".join(f"{len(some)} {name}" for name, some in counts.items()) or "none"
     phantom = sum(run.phantom for run in runs)
-    data = f"{len(runs) - phantom} of real images, {phantom} PHANTOM" if phantom else "real images"
+    data = "real images"
+    if phantom:
+        real = len(runs) - phantom
+        data = f"{real} of real images, {phantom} PHANTOM" if real else "PHANTOM, synthetic images"
     facts = [("Runs", f"{len(runs)} finished ({told})"), ("Data", data if runs else "none")]
     if others:
         facts.append(("Left out", f"{len(others)}, listed under Reproducibility"))

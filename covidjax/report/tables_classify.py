@@ -1,5 +1,6 @@
 """The tables of classifiers: their figures, seeds, audits, calibration and operating points."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -127,7 +128,9 @@ def audits(runs: Sequence[Run]) -> list[Grid]:
     for run in some:
         for name, probe in run.results["audit"].items():
             if isinstance(probe, Mapping) and is_figure(probe.get("auroc")):
-                probes.setdefault(name, str(probe.get("what", name.replace("_", " "))))
+                what = str(probe.get("what", name.replace("_", " ")))
+                if probes.setdefault(name, what) != what:  # the numbers of images differ
+                    probes[name] = re.sub(r" \([\d,]+ and [\d,]+ images\)$", "", what)
     if not probes:
         return []
     rows: list[list[str | Spans]] = []

@@ -115,9 +115,11 @@ def test_formulas_are_drawn_and_pictures_described(page) -> None:
     assert page.run("document.querySelectorAll('merror').length") == 0
 
 
-def test_it_prints(page) -> None:
+def test_it_prints_with_every_picture_though_nobody_scrolled_to_it(page) -> None:
     data = page.pdf()
     assert data.startswith(b"%PDF") and data.count(b"/Type /Page") > 3
+    shown = page.run("new Set(Array.from(document.images, i => i.src)).size") - 1  # the dialog's
+    assert shown > 2 and data.count(b"/Subtype /Image") >= shown
 
 
 @pytest.fixture
