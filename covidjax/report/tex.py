@@ -1,6 +1,6 @@
 """The draft as LaTeX: everything that is text is escaped, formulas are this programme's own.
 
-It needs what every distribution has: amsmath, booktabs, graphicx, hyperref, longtable.
+It needs what every distribution has: amsmath, booktabs, graphicx, hyperref, longtable, ulem.
 """
 
 import re
@@ -41,11 +41,12 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage{booktabs}
 \usepackage{graphicx}
 \usepackage{longtable}
+\usepackage[normalem]{ulem}
 \usepackage[hidelinks]{hyperref}
 \setlength{\emergencystretch}{3em}
 % A wide table is made as small as the line; a narrow one keeps its size.
 \newcommand{\fitted}[1]{\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{#1}}
-\newcommand{\struck}[1]{\textit{#1}\textsuperscript{\dag}}
+\newcommand{\struck}[1]{\sout{#1}}
 """
 SPECIAL = {
     **{c: f"\\{c}" for c in "#$%&_{}"},
@@ -77,6 +78,7 @@ SPECIAL = {
     "\u00a0": "~",
     "\t": " ",
 }
+FLOATS = 8  # tables and figures, after which they are set: LaTeX holds no more than some dozens
 LONG = 30  # rows from which a table may break over pages
 WIDE = 34  # characters from which a column is set as text that breaks
 
@@ -108,8 +110,15 @@ class _Writer:
         if any(isinstance(block, References) for block in section.blocks):
             return [self.references()]  # has a title of its own
         head = f"\\section{{{escaped(section.title)}}}\\label{{{section.key}}}"
-        texts = [escaped(paragraph) for paragraph in section.paragraphs]
-        return [head, *texts, *(self.block(block) for block in section.blocks)]
+        parts = [head, *(escaped(paragraph) for paragraph in section.paragraphs)]
+        floats = 0
+        for block in section.blocks:
+            parts.append(self.block(block))
+            floats += isinstance(block, Figure | Grid)
+            if floats >= FLOATS:
+                parts.append("\\clearpage")
+                floats = 0
+        return parts
 
     def block(self, block: Block) -> str:
         if isinstance(block, Paragraph):
@@ -179,7 +188,14 @@ class _Writer:
         left = max(0.3, 0.94 - 0.012 * sum(length for length in lengths if length <= WIDE))
         share = left / max(len(wide), 1)
         text = f">{{\\raggedright\\arraybackslash}}p{{{share:.2f}\\linewidth}}"
-        return "".join(text if length > WIDE else "l" for length in lengths)
+        numbers = [
+            any(isinstance(row[place], Cell) and row[place].value is not None for row in grid.rows)
+            for place in range(len(grid.columns))
+        ]
+        return "".join(
+            text if length > WIDE else "r" if number else "l"
+            for length, number in zip(lengths, numbers, strict=True)
+        )
 
     def bare(self, cell: Cell | Author) -> str:
         return plain(cell.spans) if isinstance(cell, Cell) else self.document.text_of(cell)
