@@ -181,6 +181,8 @@ def explain(error: BaseException, argv: Sequence[str]) -> str:
             hint = nearest(field, [*fields, "override"])
             return f"--{name}: the config has no such field{hint}"
     if match := UNKNOWN.search(text):
+        if match["name"] in fields:
+            return f"--{match['name']} is no flag, did you mean --config.{match['name']}?"
         return f"--{match['name']} is no flag{nearest(match['name'], ['config', 'workdir'])}"
     return " ".join(text.split())
 

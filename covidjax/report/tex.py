@@ -189,9 +189,9 @@ class _Writer:
         share = left / max(len(wide), 1)
         text = f">{{\\raggedright\\arraybackslash}}p{{{share:.2f}\\linewidth}}"
         numbers = [
-            any(isinstance(row[place], Cell) and row[place].value is not None for row in grid.rows)
-            for place in range(len(grid.columns))
-        ]
+            any(isinstance(cell, Cell) and cell.value is not None for cell in column)
+            for column in zip(*grid.rows, strict=True)
+        ] or [False] * len(lengths)
         return "".join(
             text if length > WIDE else "r" if number else "l"
             for length, number in zip(lengths, numbers, strict=True)
