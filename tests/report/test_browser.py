@@ -5,12 +5,14 @@ from pathlib import Path
 
 import browser
 import made_runs
+import pandas as pd
 import pytest
 from PIL import Image
 
 from configs import report as report_config
 from covidjax.experiments import report
-from covidjax.report import serve
+from covidjax.report import document, serve
+from covidjax.report import page as page_writer
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
 ENTER, ESCAPE = ("Enter", 13, "\r"), ("Escape", 27)
@@ -120,6 +122,21 @@ def test_it_prints_with_every_picture_though_nobody_scrolled_to_it(page) -> None
     assert data.startswith(b"%PDF") and data.count(b"/Type /Page") > 3
     shown = page.run("new Set(Array.from(document.images, i => i.src)).size") - 1  # the dialog's
     assert shown > 2 and data.count(b"/Subtype /Image") >= shown
+
+
+def test_a_page_of_a_look_passes_too(tab, tmp_path) -> None:
+    png = made_runs.write_png(tmp_path / "a.png", size=(900, 300))
+    shown = document.Figure("a", png, None, "A caption.", "Gray.")
+    frame = pd.DataFrame({f"column_{n}": [1.5, 2.0] for n in range(20)})
+    table = page_writer.write_table(tmp_path, "t", frame, "A long caption. " * 9, phantom=True)
+    sections = [document.Section("one", "One", ("Text.",), (shown, table))]
+    page_writer.render(tmp_path / "look.html", "A look", sections, sentences=["1"], phantom=True)
+    tab.look(390)
+    tab.open((tmp_path / "look.html").as_uri())
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+    assert tab.run("document.querySelector('caption span').getBoundingClientRect().right") <= 390
+    axe = browser.axe_source()
+    assert tab.errors == [] and (axe is None or tab.violations(axe) == [])
 
 
 @pytest.fixture
