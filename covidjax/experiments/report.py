@@ -20,11 +20,11 @@ from covidjax.experiments.workdir import WorkdirError
 from covidjax.report import (
     back_sections,
     collect,
-    document,
     draft,
     figures,
     keep,
     markdown,
+    numbering,
     page,
     serve,
     tex,
@@ -104,7 +104,7 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
         "runs": {run.name: {"folder": run.folder, "experiment": run.experiment} for run in runs},
         "left_out": {run.name: {"state": run.state, "note": run.note} for run in others},
         "author_blocks": {
-            "all": len(document.authors(made.sections)),
+            "all": len(numbering.authors(made.sections)),
             "written": sorted(edited),
         },
         "files": {
@@ -118,7 +118,7 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
 
 def with_authors(made: Document, edited: Mapping[str, str]) -> Document:
     """The document with a person's texts; those without a place any more get a section."""
-    texts, gone = keep.sort_out(edited, document.authors(made.sections))
+    texts, gone = keep.sort_out(edited, numbering.authors(made.sections))
     sections = made.sections
     if gone:
         kept = Section("kept", "Kept from an earlier version", (), tuple(gone))

@@ -138,7 +138,7 @@ def command(run: Run) -> str:
     parts.append(f"--config.override=REPORT/{settings_file(run)}")
     if not run.phantom:
         parts.append("--config.data.archive=ARCHIVE")
-    parts.append(f"--workdir=runs/{run.name.rpartition('/')[2]}-again")
+    parts.append(f"--workdir=runs/{safe(run.name)}-again")
     return " ".join(shlex.quote(part) for part in parts)
 
 

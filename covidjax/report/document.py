@@ -1,4 +1,4 @@
-"""The pieces that a page or a report is made of: plain data, and how they are numbered and cited.
+"""The pieces that a page or a report is made of: plain data, and sentences with marks in them.
 
 `prose` writes a sentence with marks in it. Marks are read in the sentence alone, never in the
 values that are put into it, so no file's name can turn bold or into a link.
@@ -6,9 +6,8 @@ values that are put into it, so no file's name can turn bold or into a link.
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -207,130 +206,3 @@ class Document:
     def written(self, author: Author) -> bool:
         """Whether a person has put something there."""
         return self.text_of(author) != author.prompt
-
-
-def labels(sections: Sequence[Section]) -> dict[str, str]:
-    """Name of each table, figure and section -> "Table 2"; sections by their titles.
-
-    Raises:
-      ValueError: two things have one name.
-    """
-    named: list[tuple[str, str]] = []
-    counts = {"Table": 0, "Figure": 0}
-    for section in sections:
-        named.append((section.key, section.title))
-        for block in section.blocks:
-            if isinstance(block, Figure | Table | Grid):
-                kind = "Figure" if isinstance(block, Figure) else "Table"
-                counts[kind] += 1
-                named.append((block.name, f"{kind} {counts[kind]}"))
-    found = dict(named)
-    if len(found) < len(named):
-        names = [name for name, _ in named]
-        raise ValueError(f"names stand twice: {sorted({n for n in names if names.count(n) > 1})}")
-    return found
-
-
-def distinct(sections: Sequence[Section]) -> tuple[Section, ...]:
-    """The sections with a number behind the names of tables and figures that came before."""
-    taken = {section.key for section in sections}
-    found = []
-    for section in sections:
-        blocks: list[Block] = []
-        for block in section.blocks:
-            if isinstance(block, Figure | Table | Grid):
-                name, number = block.name, 1
-                while name in taken:
-                    number += 1
-                    name = f"{block.name}-{number}"
-                taken.add(name)
-                block = dataclasses.replace(block, name=name)
-            blocks.append(block)
-        found.append(dataclasses.replace(section, blocks=tuple(blocks)))
-    return tuple(found)
-
-
-def citations(document: Document) -> dict[str, int]:
-    """Key of each cited reference -> its number, in the order of the text.
-
-    Raises:
-      KeyError: something is cited that `document.references` does not hold.
-    """
-    found: dict[str, int] = {}
-    for spans in all_spans(document.sections):
-        for span in spans:
-            if isinstance(span, Mark) and span.kind == "cite":
-                for key in span.text.split(";"):
-                    if key not in document.references:
-                        raise KeyError(f"no reference {key}")
-                    found.setdefault(key, len(found) + 1)
-    return found
-
-
-def authors(sections: Sequence[Section]) -> list[Author]:
-    """All places for a person's text, in their order."""
-    found = []
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Author):
-                found.append(block)
-            elif isinstance(block, Grid):
-                found += [cell for row in block.rows for cell in row if isinstance(cell, Author)]
-    return found
-
-
-def all_spans(sections: Sequence[Section]) -> Iterator[Spans]:
-    """Every marked text, in the order of reading."""
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Paragraph):
-                yield block.spans
-            elif isinstance(block, Bullets):
-                yield from block.items
-            elif isinstance(block, Grid):
-                yield block.caption
-                for row in block.rows:
-                    yield from (cell.spans for cell in row if isinstance(cell, Cell))
-
-
-def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG, of its header."""
-    with path.open("rb") as file:
-        header = file.read(24)[16:]
-    return int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")
-
-
-def relative(path: Path, folder: Path) -> str:
-    """A path below `folder` as links write it."""
-    return path.relative_to(folder).as_posix()
-
-
-def as_json(sections: Sequence[Section], folder: Path) -> list[dict[str, Any]]:
-    """The sections as JSON values, paths relative to `folder`; rows of tables are in the CSV."""
-    found = []
-    for section in sections:
-        blocks = [_block_json(b, folder) for b in section.blocks if isinstance(b, Figure | Table)]
-        found.append(
-            {
-                "key": section.key,
-                "title": section.title,
-                "paragraphs": list(section.paragraphs),
-                "figures": [block for block in blocks if "png" in block],
-                "tables": [block for block in blocks if "csv" in block],
-            }
-        )
-    return found
-
-
-def _block_json(block: Figure | Table, folder: Path) -> dict[str, Any]:
-    common = {"name": block.name, "caption": block.caption}
-    if isinstance(block, Figure):
-        svg = relative(block.svg, folder) if block.svg else None
-        return {**common, "alt": block.alt, "png": relative(block.png, folder), "svg": svg}
-    columns = [str(name) for name in block.frame.columns]
-    return {
-        **common,
-        "csv": relative(block.csv, folder),
-        "columns": columns,
-        "rows": len(block.frame),
-    }

@@ -6,9 +6,10 @@ from covidjax.report import (
     back_sections,
     checklists,
     data_section,
-    document,
     methods_classify,
     methods_denoise,
+    methods_shared,
+    numbering,
     results_sections,
     words,
 )
@@ -126,7 +127,7 @@ def compose(
         mark,
         warning,
         _facts(runs, others),
-        document.distinct(sections),
+        numbering.distinct(sections),
         REFERENCES,
     )
 
@@ -168,11 +169,16 @@ def _asked() -> Author:
 
 def _methods(runs: Sequence[Run]) -> list[Block]:
     known = [run for run in runs if run.settings]
+    classifiers, denoisers, priors, searches = (
+        [run for run in known if run.experiment == name]
+        for name in ("classify", "denoise", "dip", "tune")
+    )
     parts = [
-        *methods_classify.classifiers([run for run in known if run.experiment == "classify"]),
-        *methods_denoise.denoisers([run for run in known if run.experiment == "denoise"]),
-        *methods_denoise.priors([run for run in known if run.experiment == "dip"]),
-        *methods_denoise.searches([run for run in known if run.experiment == "tune"]),
+        *methods_classify.classifiers(classifiers),
+        *methods_denoise.denoisers(denoisers),
+        *methods_denoise.priors(priors, denoisers),
+        *methods_denoise.searches(searches),
+        *methods_shared.shared(known),
     ]
     without = [run for run in runs if not run.settings]
     if without:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from covidjax.report import keep
+from covidjax.report.described import relative
 from covidjax.report.document import (
     Author,
     Block,
@@ -25,10 +26,8 @@ from covidjax.report.document import (
     Section,
     Spans,
     Table,
-    citations,
-    labels,
-    relative,
 )
+from covidjax.report.numbering import citations, labels
 
 HOW_TO = """<!--
 A draft that covidjax wrote. Write between the pairs of comments that say "author": what stands

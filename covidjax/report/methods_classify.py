@@ -5,21 +5,19 @@ from typing import Any
 
 from covidjax.report import words
 from covidjax.report.collect import Run
-from covidjax.report.document import Block, Equation, Heading, Paragraph, Spans, prose
+from covidjax.report.document import Block, Equation, Heading, Paragraph, prose
+from covidjax.report.methods_shared import number, optimisation
 
 EQUALISED = {
     "none": "their gray levels as they are",
     "histogram": "their histogram equalised over the image",
     "clahe": "equalised by contrast-limited adaptive histograms (8 x 8 tiles, clip limit 2)",
 }
+SELECTED = {"best": "that did best on validation", "last": "at the end of training"}
 BALANCED = {
     "loss": "weighted so that every class weighs the same in all",
     "sampling": "drawn so that every class comes equally often",
     "none": "all weighted alike",
-}
-OPTIMISERS = {
-    "adamw": prose("AdamW [@adamw]"),
-    "sgd": prose("stochastic gradient descent with Nesterov's momentum"),
 }
 
 
@@ -81,7 +79,7 @@ def _validation(way: Any) -> str:
 def _input(runs: Sequence[Run]) -> list[Block]:
     clahe = any(run.setting("data.equalize") == "clahe" for run in runs)
     values = {
-        name.rpartition(".")[2]: words.alike(runs, f"augment.{name}", _number)
+        name.rpartition(".")[2]: words.alike(runs, f"augment.{name}", number)
         for name in ("rotation", "scale", "shift", "gamma", "contrast", "flip", "erase")
     }
     return [
@@ -107,10 +105,6 @@ def _equalised(way: Any) -> str:
     return EQUALISED.get(str(way), str(way))
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
 def _network(runs: Sequence[Run]) -> list[Block]:
     found: list[Block] = []
     for name, some in words.grouped(runs, lambda run: run.setting("model.name")).items():
@@ -123,7 +117,7 @@ def _network(runs: Sequence[Run]) -> list[Block]:
                 runs=words.names(some),
                 widths=words.alike(some, "model.widths", _list),
                 convs=words.alike(some, "model.convs"),
-                dropout=words.alike(some, "model.dropout", _number),
+                dropout=words.alike(some, "model.dropout", number),
             )
         elif name == "resnet":
             text = prose(
@@ -144,15 +138,13 @@ def _list(values: Any) -> str:
 
 
 def _loss(runs: Sequence[Run]) -> list[Block]:
-    names = {str(run.setting("optimizer.name")) for run in runs}
-    optimiser: Spans = words.joined([OPTIMISERS.get(name, (name,)) for name in sorted(names)])
     return [
         Paragraph(
             prose(
                 "The loss is the cross entropy of the softmax $p$ against smoothed labels "
                 "[@smoothing], with $K$ classes and $\\varepsilon$ = {smoothing}; examples $i$ are "
                 "{balance}, by the weights $w_i$:",
-                smoothing=words.alike(runs, "label_smoothing", _number),
+                smoothing=words.alike(runs, "label_smoothing", number),
                 balance=words.alike(runs, "balance", lambda way: BALANCED.get(str(way), str(way))),
             )
         ),
@@ -160,41 +152,7 @@ def _loss(runs: Sequence[Run]) -> list[Block]:
             r"L = -\frac{1}{n} \sum_{i=1}^{n} w_i \sum_{k=1}^{K} "
             r"\left( (1 - \varepsilon) y_{ik} + \frac{\varepsilon}{K} \right) \log \, p_{ik}"
         ),
-        *optimisation(runs, optimiser),
-    ]
-
-
-def optimisation(runs: Sequence[Run], optimiser: Spans) -> list[Block]:
-    """The optimiser, its schedule and the averaged weights, of classifiers and of denoisers."""
-    length = "epochs" if any(run.experiment == "classify" for run in runs) else "steps"
-    return [
-        Paragraph(
-            prose(
-                "It was minimised by {optimiser} (weight decay {decay}, gradients clipped to norm "
-                "{clip}) for {length} " + length + " of batches of {batch}. Over the share $u$ = "
-                "{warmup} of all updates the learning rate $\\eta$ rises to its peak "
-                "$\\eta_{max}$ = {rate}, then it falls along a cosine [@cosine] to a hundredth:",
-                optimiser=optimiser,
-                decay=words.alike(runs, "optimizer.weight_decay", _number),
-                clip=words.alike(runs, "optimizer.clip", _number),
-                length=words.alike(runs, length),
-                batch=words.alike(runs, "batch_size"),
-                warmup=words.alike(runs, "optimizer.warmup", _number),
-                rate=words.alike(runs, "optimizer.learning_rate", _number),
-            )
-        ),
-        Equation(
-            r"\eta(t) = \eta_{max} \left( 0.01 + 0.99 \cdot \frac{1}{2} "
-            r"\left( 1 + \cos \, \frac{\pi (t - u T)}{(1 - u) T} \right) \right), \quad t \geq u T"
-        ),
-        Paragraph(
-            prose(
-                "The weights that were evaluated are a running average $\\bar\\theta$ "
-                "[@averaging] of those trained, $\\theta$, with $\\alpha$ = {ema}:",
-                ema=words.alike(runs, "ema", _number),
-            )
-        ),
-        Equation(r"\bar\theta_t = \alpha \bar\theta_{t-1} + (1 - \alpha) \theta_t"),
+        optimisation(runs),
     ]
 
 
@@ -202,18 +160,23 @@ def _choice(runs: Sequence[Run]) -> list[Block]:
     return [
         Paragraph(
             prose(
-                "Validation chose the weights ({select}) and the threshold ({threshold}); "
-                "predictions are the mean over an image and its mirror: {mirror}.",
-                select=words.alike(runs, "select"),
+                "Evaluated were the weights {select}, called at {threshold}; the prediction is "
+                "{mirror}.",
+                select=words.alike(runs, "select", lambda way: SELECTED.get(str(way), str(way))),
                 threshold=words.alike(runs, "threshold", _threshold),
-                mirror=words.alike(runs, "mirror", lambda on: "yes" if on else "no"),
+                mirror=words.alike(runs, "mirror", _mirror),
             )
         )
     ]
 
 
+def _mirror(on: Any) -> str:
+    return "the mean over an image and its mirror" if on else "that of the image as it is"
+
+
 def _threshold(rule: Any) -> str:
-    return "that of the best balanced accuracy" if rule == "validation" else f"fixed at {rule}"
+    chosen = "the threshold of the best balanced accuracy on validation"
+    return chosen if rule == "validation" else f"the threshold {rule}"
 
 
 def figures(runs: Sequence[Run]) -> list[Block]:
@@ -248,19 +211,7 @@ def figures(runs: Sequence[Run]) -> list[Block]:
             )
         ),
         Equation(r"p_k = \frac{\exp (z_k / T)}{\sum_j \exp (z_j / T)}"),
-        intervals(runs),
     ]
-
-
-def intervals(runs: Sequence[Run]) -> Paragraph:
-    """How the intervals were made, of every experiment."""
-    return Paragraph(
-        prose(
-            "Intervals are 95 % percentile intervals of {samples} bootstrap resamples of groups, "
-            "not of images, for the images of one patient are not independent [@field2007].",
-            samples=words.alike(runs, "bootstrap_samples", lambda n: f"{n:,}"),
-        )
-    )
 
 
 def _evidence(runs: Sequence[Run]) -> list[Block]:

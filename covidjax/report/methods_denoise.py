@@ -1,12 +1,11 @@
 """How the denoisers, Deep Image Priors and searches were made, from their configs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from covidjax.report import words
 from covidjax.report.collect import Run
 from covidjax.report.document import Block, Equation, Heading, Paragraph, Spans, prose
-from covidjax.report.methods_classify import OPTIMISERS, intervals, optimisation
+from covidjax.report.methods_shared import number, optimisation
 
 # Of each kind of noise: a sentence, and its formula.
 NOISES: dict[str, tuple[Spans, str]] = {
@@ -90,9 +89,7 @@ def denoisers(runs: Sequence[Run]) -> list[Block]:
     for name in sorted({str(run.setting("loss.name")) for run in runs} & LOSSES.keys()):
         sentence, tex = LOSSES[name]
         found += [Paragraph(sentence), *([Equation(tex)] if tex else [])]
-    names = sorted({str(run.setting("optimizer.name")) for run in runs})
-    found += optimisation(runs, words.joined([OPTIMISERS.get(n, (n,)) for n in names]))
-    return found + quality(runs)
+    return [*found, optimisation(runs), *quality(runs)]
 
 
 def _noises(runs: Sequence[Run]) -> list[Block]:
@@ -106,16 +103,12 @@ def _noises(runs: Sequence[Run]) -> list[Block]:
         if ranged:
             text = prose(
                 "Each training image's level was drawn from {low} to {high} ({unit}).",
-                low=words.alike(ranged, "noise.low", _number),
-                high=words.alike(ranged, "noise.high", _number),
+                low=words.alike(ranged, "noise.low", number),
+                high=words.alike(ranged, "noise.high", number),
                 unit=words.level_unit(str(kind)),
             )
             found.append(Paragraph(text))
     return found
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def quality(runs: Sequence[Run]) -> list[Block]:
@@ -155,7 +148,7 @@ def quality(runs: Sequence[Run]) -> list[Block]:
                 )
             )
         )
-    return [*found, intervals(runs)]
+    return found
 
 
 def _tuning(run: Run) -> str:
@@ -164,8 +157,13 @@ def _tuning(run: Run) -> str:
     return str(evaluated.get("tuning_images", run.setting("evaluate.tuning_images", "some")))
 
 
-def priors(runs: Sequence[Run]) -> list[Block]:
-    """The section's part on Deep Image Prior; empty without such runs."""
+def priors(runs: Sequence[Run], told: Sequence[Run] = ()) -> list[Block]:
+    """The section's part on Deep Image Prior; empty without such runs.
+
+    Args:
+      runs: of Deep Image Prior.
+      told: denoisers, whose noises have been described already.
+    """
     if not runs:
         return []
     names = sorted({str(run.setting("model.name")) for run in runs})
@@ -180,14 +178,19 @@ def priors(runs: Sequence[Run]) -> list[Block]:
                 "done to the image (task: {task}):",
                 networks=words.joined([UNETS.get(name, (name,)) for name in names]),
                 width=words.alike(runs, "model.width"),
-                steps=words.alike(runs, "steps"),
-                rate=words.alike(runs, "optimizer.learning_rate", _number),
+                steps=words.alike(runs, "steps", number),
+                rate=words.alike(runs, "optimizer.learning_rate", number),
                 task=words.alike(runs, "task"),
             )
         ),
         Equation(r"\hat{\theta} = \arg \min_\theta \, \left\| A f_\theta(z) - v_0 \right\|^2"),
     ]
-    denoised = [run for run in runs if run.setting("task") == "denoise"]
+    known = {run.setting("noise.kind") for run in told}
+    denoised = [
+        run
+        for run in runs
+        if run.setting("task") == "denoise" and run.setting("noise.kind") not in known
+    ]
     found += _noises(denoised)
     if rules & {"wmv", "emv"}:
         found += [
@@ -206,7 +209,7 @@ def priors(runs: Sequence[Run]) -> list[Block]:
                 r"\frac{1}{W} \sum_{j=0}^{W-1} x_{t-j} \right\|^2"
             ),
         ]
-    return [*found, intervals(runs)]
+    return found
 
 
 def searches(runs: Sequence[Run]) -> list[Block]:

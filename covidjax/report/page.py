@@ -16,6 +16,7 @@ import pandas as pd
 
 from covidjax.data.locking import temporary
 from covidjax.report import markup
+from covidjax.report.described import as_json, png_size, relative
 from covidjax.report.document import (
     Author,
     Block,
@@ -31,13 +32,9 @@ from covidjax.report.document import (
     References,
     Section,
     Table,
-    as_json,
-    citations,
-    labels,
     plain,
-    png_size,
-    relative,
 )
+from covidjax.report.numbering import citations, labels
 
 __all__ = ["Figure", "Section", "Table", "as_json", "render", "render_document", "write_table"]
 PHANTOM = (

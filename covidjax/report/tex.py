@@ -3,12 +3,9 @@
 It needs what every distribution has: amsmath, booktabs, graphicx, hyperref, longtable, ulem.
 """
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
-from markdown_it.tree import SyntaxTreeNode
-
+from covidjax.report.described import relative
 from covidjax.report.document import (
     Author,
     Block,
@@ -25,12 +22,10 @@ from covidjax.report.document import (
     References,
     Section,
     Spans,
-    citations,
-    labels,
     plain,
-    relative,
 )
-from covidjax.report.markup import READER
+from covidjax.report.numbering import citations, labels
+from covidjax.report.tex_text import author_inline, author_tex, escaped, items, verbatim
 
 PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[utf8]{inputenc}
@@ -48,36 +43,6 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \newcommand{\fitted}[1]{\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{#1}}
 \newcommand{\struck}[1]{\sout{#1}}
 """
-SPECIAL = {
-    **{c: f"\\{c}" for c in "#$%&_{}"},
-    "[": "{[}",  # behind a line's end or an item it would begin an option
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": r"$-$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "→": r"$\rightarrow$",
-    "·": r"$\cdot$",
-    "°": r"$^{\circ}$",
-    "µ": r"$\mu$",
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
-    "‘": "`",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "\u00a0": "~",
-    "\t": " ",
-}
 FLOATS = 8  # tables and figures, after which they are set: LaTeX holds no more than some dozens
 LONG = 30  # rows from which a table may break over pages
 WIDE = 34  # characters from which a column is set as text that breaks
@@ -91,7 +56,7 @@ def write(document: Document, folder: Path) -> str:
     if document.warning:
         parts.append(f"\\noindent\\fbox{{\\parbox{{0.97\\linewidth}}{{\\textbf{{"
                      f"{escaped(document.warning)}}}}}}}")  # fmt: skip
-    parts.append(_items([f"{escaped(a)}: {escaped(b)}" for a, b in document.facts], "itemize"))
+    parts.append(items([f"{escaped(a)}: {escaped(b)}" for a, b in document.facts], "itemize"))
     for section in document.sections:
         parts += writer.section(section)
     return "\n\n".join([*parts, "\\end{document}"]) + "\n"
@@ -127,11 +92,11 @@ class _Writer:
             return f"\\subsection{{{escaped(block.text)}}}"
         if isinstance(block, Bullets):
             kind = "enumerate" if block.numbered else "itemize"
-            return _items([self.spans(item) for item in block.items], kind)
+            return items([self.spans(item) for item in block.items], kind)
         if isinstance(block, Equation):
             return f"\\begin{{equation}}\n{block.tex}\n\\end{{equation}}"
         if isinstance(block, Code):
-            return _verbatim(block.text)
+            return verbatim(block.text)
         if isinstance(block, Author):
             text = author_tex(self.document.text_of(block))
             if self.document.written(block):
@@ -203,7 +168,7 @@ class _Writer:
     def cell(self, cell: Cell | Author) -> str:
         if isinstance(cell, Cell):
             return self.spans(cell.spans)
-        text = _inline(READER.parseInline(" ".join(self.document.text_of(cell).split())))
+        text = author_inline(self.document.text_of(cell))
         return text if self.document.written(cell) else f"\\textbf{{{text}}}"
 
     def spans(self, spans: Spans) -> str:
@@ -232,83 +197,3 @@ class _Writer:
             return ""
         body = "\n".join(entries)
         return f"\\begin{{thebibliography}}{{99}}\n{body}\n\\end{{thebibliography}}"
-
-
-def escaped(text: str) -> str:
-    """Text that LaTeX sets as it is; signs that it does not know are named by their number."""
-    text = re.sub(r"\s+", " ", text)
-    return "".join(SPECIAL.get(sign) or (sign if _known(sign) else f"[U+{ord(sign):04X}]")
-                   for sign in text)  # fmt: skip
-
-
-def _known(sign: str) -> bool:
-    """ASCII, and the letters of western Europe that T1 has."""
-    return " " <= sign <= "~" or "À" <= sign <= "ÿ" and sign not in "×÷"
-
-
-def author_tex(text: str) -> str:
-    """A person's Markdown: paragraphs, lists, emphasis, links, code; the rest as its text."""
-    tree = SyntaxTreeNode(READER.parse(text))
-    return "\n\n".join(_node(node) for node in tree.children)
-
-
-def _node(node: SyntaxTreeNode) -> str:
-    if node.type in ("bullet_list", "ordered_list"):
-        kind = "itemize" if node.type == "bullet_list" else "enumerate"
-        items = ["\n\n".join(_node(child) for child in item.children) for item in node.children]
-        return _items(items, kind)
-    if node.type in ("fence", "code_block"):
-        return _verbatim(node.content.rstrip("\n"))
-    if node.type == "heading":
-        return f"\\subsubsection*{{{_children(node)}}}"
-    if node.type == "blockquote":
-        inside = "\n\n".join(_node(child) for child in node.children)
-        return f"\\begin{{quote}}\n{inside}\n\\end{{quote}}"
-    if node.type == "table":
-        rows = [row for part in node.children for row in part.children]
-        lines = [" & ".join(_children(cell) for cell in row.children) + " \\\\" for row in rows]
-        columns = "l" * max(len(row.children) for row in rows)
-        body = "\n".join(lines)
-        return f"\\fitted{{\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}}}"
-    if node.type == "hr":
-        return "\\medskip\\hrule\\medskip"
-    return _children(node)
-
-
-def _children(node: SyntaxTreeNode) -> str:
-    return "".join(_inline_node(child) for child in node.children)
-
-
-def _inline(tokens: Sequence[object]) -> str:
-    return _children(SyntaxTreeNode(tokens))  # type: ignore[arg-type]
-
-
-def _inline_node(node: SyntaxTreeNode) -> str:
-    commands = {"strong": "textbf", "em": "emph", "s": "struck"}
-    if node.type in commands:
-        return f"\\{commands[node.type]}{{{_children(node)}}}"
-    if node.type == "code_inline":
-        return f"\\texttt{{{escaped(node.content)}}}"
-    if node.type == "link":
-        # markdown-it has written all else that is special as %XX.
-        target = re.sub(r"([%#&])", r"\\\1", str(node.attrs.get("href", "")))
-        return f"\\href{{{target}}}{{{_children(node)}}}"
-    if node.type == "softbreak":
-        return "\n"
-    if node.type == "hardbreak":
-        return "\\\\\n"
-    if node.children:
-        return _children(node)
-    return escaped(node.content)
-
-
-def _items(items: Sequence[str], kind: str) -> str:
-    body = "\n".join(f"\\item {item}" for item in items)
-    return f"\\begin{{{kind}}}\n{body}\n\\end{{{kind}}}" if items else ""
-
-
-def _verbatim(text: str) -> str:
-    """Lines as they are. ASCII alone, and nothing in them can end them."""
-    shown = "".join(sign if " " <= sign <= "~" or sign == "\n" else "?" for sign in text)
-    shown = shown.replace("\\end{verbatim}", "\\ end{verbatim}")
-    return f"\\begin{{verbatim}}\n{shown}\n\\end{{verbatim}}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from covidjax.report import document
+from covidjax.report import document, numbering
 from covidjax.report.document import Bullets, Code, Grid, Mark, Paragraph, Section, prose
 from covidjax.report.tables import listing
 
@@ -32,14 +32,14 @@ def grid(name: str) -> Grid:
 
 def test_tables_are_numbered_over_all_sections() -> None:
     sections = [Section("a", "A", (), (grid("x"),)), Section("b", "B", (), (grid("y"),))]
-    assert document.labels(sections) == {"a": "A", "b": "B", "x": "Table 1", "y": "Table 2"}
+    assert numbering.labels(sections) == {"a": "A", "b": "B", "x": "Table 1", "y": "Table 2"}
 
 
 def test_equal_names_are_refused_and_can_be_made_unlike() -> None:
     sections = [Section("x", "A", (), (grid("x"), grid("x"), Code("c")))]
     with pytest.raises(ValueError, match="x"):
-        document.labels(sections)
-    assert set(document.labels(document.distinct(sections))) == {"x", "x-2", "x-3"}
+        numbering.labels(sections)
+    assert set(numbering.labels(numbering.distinct(sections))) == {"x", "x-2", "x-3"}
 
 
 def test_citations_are_numbered_as_they_are_read() -> None:
@@ -47,10 +47,10 @@ def test_citations_are_numbered_as_they_are_read() -> None:
     made = document.Document(
         "t", "", "", (), (Section("s", "S", (), blocks),), {"a": "A", "b": "B"}
     )
-    assert document.citations(made) == {"b": 1, "a": 2}
+    assert numbering.citations(made) == {"b": 1, "a": 2}
 
 
 def test_what_is_cited_must_be_known() -> None:
     sections = (Section("s", "S", (), (Paragraph(prose("[@nobody]")),)),)
     with pytest.raises(KeyError, match="nobody"):
-        document.citations(document.Document("t", "", "", (), sections, {}))
+        numbering.citations(document.Document("t", "", "", (), sections, {}))

@@ -8,7 +8,16 @@ import made_runs
 import pytest
 from matplotlib.mathtext import MathTextParser
 
-from covidjax.report import checklist_items, checklists, collect, document, draft, markdown, tex
+from covidjax.report import (
+    checklist_items,
+    checklists,
+    collect,
+    document,
+    draft,
+    markdown,
+    numbering,
+    tex,
+)
 from covidjax.report import references as reference_table
 from covidjax.report.document import Equation, Figure, Grid, plain
 
@@ -207,7 +216,7 @@ def test_the_checklists_are_whole_and_answered_by_facts_that_there_are(home) -> 
 
 def test_without_runs_the_checklists_are_the_authors(tmp_path) -> None:
     made = compose(tmp_path)
-    places = [place.key for place in document.authors(made.sections)]
+    places = [place.key for place in numbering.authors(made.sections)]
     assert sum(key.startswith("claim-") for key in places) == 44
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from covidjax.report import keep, markdown, markup, tex
+from covidjax.report import keep, markdown, markup, tex, tex_text
 from covidjax.report.document import (
     Author,
     Code,
@@ -81,7 +81,7 @@ def test_a_persons_text_in_a_cell_stays_in_one_line_however_often() -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_text_in_latex_cannot_command(text) -> None:
-    written = tex.escaped(text)
+    written = tex_text.escaped(text)
     bare = re.sub(r"\\[#$%&_{}]", "", written)
     bare = re.sub(r"\\text[a-z]+\{\}|\\ldots\{\}|\$\\[a-z]+\$|\{\[\}", "", bare)
     assert not re.search(r"[#$%&_^~{}\\]", bare), written
@@ -90,7 +90,7 @@ def test_text_in_latex_cannot_command(text) -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_persons_markdown_in_latex_cannot_command(text) -> None:
-    written = tex.author_tex(text)
+    written = tex_text.author_tex(text)
     assert written.count("{") == written.count("}") or "\\{" in written or "\\}" in written
     assert not re.search(r"\\(?:input|end\{document|write|include)", written.replace("\\\\", ""))
 
@@ -98,7 +98,7 @@ def test_a_persons_markdown_in_latex_cannot_command(text) -> None:
 def test_a_persons_markdown_becomes_latex_and_html() -> None:
     text = "A *b* **c** `d_e` [f](https://g.h/i#j).\n\n- one\n- two\n\n1. first\n"
     text += "\n> said\n\n```\nx_y\n```"
-    written = tex.author_tex(text)
+    written = tex_text.author_tex(text)
     for part in ("\\emph{b}", "\\textbf{c}", "\\texttt{d\\_e}", "\\href{https://g.h/i\\#j}{f}",
                  "\\begin{itemize}\n\\item one", "\\begin{enumerate}", "\\begin{quote}",
                  "\\begin{verbatim}\nx_y\n"):  # fmt: skip
