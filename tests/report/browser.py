@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,12 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--remote-debugging-pipe", "--mute-audio"),
+)
+# Chromium reads commands from 3 and answers on 4. In a process of its own: a fork of this one, in
+# which JAX has threads, could hang.
+WIRE = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+    "os.execv(sys.argv[3], sys.argv[3:])"
 )
 AXE = ("axe_core_python", "axe_playwright_python")  # packages of PyPI that carry axe-core
 
@@ -159,24 +167,35 @@ class Page:
         return [str(one) for one in json.loads(found)]
 
 
+def pipe() -> tuple[int, int]:
+    """Both ends, with numbers above those that are wired."""
+    low = os.pipe()
+    reading, writing = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return reading, writing
+
+
 @contextlib.contextmanager
 def browser() -> Iterator[Page]:
     """A Chromium with one tab, ended with the block."""
     assert CHROMIUM is not None
-    to_read, to_write = os.pipe()
-    back_read, back_write = os.pipe()
-
-    # Chromium reads commands from 3 and answers on 4.
-    def wire() -> None:
-        first, second = os.dup(to_read), os.dup(back_write)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
+    to_read, to_write = pipe()
+    back_read, back_write = pipe()
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
-            preexec_fn=wire,
-            close_fds=False,
+            [
+                sys.executable,
+                "-Ic",
+                WIRE,
+                str(to_read),
+                str(back_write),
+                CHROMIUM,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+            ],
+            pass_fds=(to_read, back_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
