@@ -66,6 +66,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError, one line that names the field, unless the config can run."""
     if not listed(config.runs):
         raise ValueError("config.runs is empty: name folders of runs, such as runs/*")
+    if config.figures < 0:
+        raise ValueError(f"config.figures must be at least 0, got {config.figures}")
     if not 0 <= config.port <= HIGHEST_PORT:
         raise ValueError(f"config.port must be from 0 to {HIGHEST_PORT}, got {config.port}")
 
@@ -82,7 +84,7 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
     results.write_results(folder / "config.json", about)  # first: the folder is a report's now
     runs, others = draft.usable(collect.collect(listed(config.runs), without=folder))
     drawn = figures.draw(runs, folder / "figures")
-    made = draft.compose(runs, others, drawn, config.title)
+    made = draft.compose(runs, others, drawn, config.title, config.figures)
     made = gathered(with_authors(made, edited), folder)
     write_tables(made.sections, folder)
     for run in runs:

@@ -75,7 +75,8 @@ def collect(patterns: Sequence[str], without: Path | None = None) -> list[Run]:
     found: dict[Path, str] = {}
     missing: list[Run] = []
     for pattern in patterns:
-        paths = sorted(glob.glob(str(Path(pattern).expanduser())), key=natural)
+        path = Path(pattern).expanduser()  # one that is there is no pattern, whatever its name
+        paths = [str(path)] if path.exists() else sorted(glob.glob(str(path)), key=natural)
         folders = [path for path in map(Path, paths) if path.is_dir()]
         if not paths:
             missing.append(Run(pattern, Path(pattern), "missing", "nothing is there"))

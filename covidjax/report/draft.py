@@ -86,7 +86,11 @@ def unusable(runs: Sequence[Run]) -> str:
 
 
 def compose(
-    runs: Sequence[Run], others: Sequence[Run], drawn: Sequence[Figure], title: str = ""
+    runs: Sequence[Run],
+    others: Sequence[Run],
+    drawn: Sequence[Figure],
+    title: str = "",
+    most: int = 5,
 ) -> Document:
     """The whole document.
 
@@ -95,6 +99,7 @@ def compose(
       others: the rest, which are listed.
       drawn: figures over all runs.
       title: "" for one that names what the runs did.
+      most: figures of each run in a section; the others stay in its folder.
     """
     looks = [run for run in runs if run.experiment == "eda"]
     rest = [run for run in runs if run.experiment != "eda"]
@@ -105,9 +110,9 @@ def compose(
         Section("data", "Data", (), tuple(data_section.blocks(looks, rest))),
         Section("methods", "Methods", (), tuple(_methods(rest))),
         Section("results", "Results", (), tuple(results_sections.results(rest))),
-        Section("audit", "Shortcut audit", (), tuple(results_sections.audit(rest))),
-        Section("calibration", "Calibration", (), tuple(results_sections.calibration(rest))),
-        Section("figures", "Figures", (), tuple(results_sections.pictures(rest, drawn))),
+        Section("audit", "Shortcut audit", (), tuple(results_sections.audit(rest, most))),
+        Section("calibration", "Calibration", (), tuple(results_sections.calibration(rest, most))),
+        Section("figures", "Figures", (), tuple(results_sections.pictures(rest, drawn, most))),
         Section("limitations", "Limitations", (), tuple(back_sections.limitations(runs))),
         Section(
             "reproducibility",

@@ -14,7 +14,6 @@ from covidjax.report.document import Figure
 from covidjax.report.tables_classify import comparable, struck
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_FIGURES = 5  # of a run in a section: the rest are in its folder
 # Name of the file, or its beginning -> what it shows. In the order they are shown.
 CLASSIFY: Mapping[str, str] = {
     "roc": "ROC curves: sensitivity against the false positive rate, with 95 % bands over patients",
@@ -65,8 +64,8 @@ def is_png(path: Path) -> bool:
         return False
 
 
-def of_run(run: Run, wanted: Mapping[str, str]) -> list[Figure]:
-    """The run's figures among those wanted, in their order."""
+def of_run(run: Run, wanted: Mapping[str, str], most: int) -> list[Figure]:
+    """The run's figures among those wanted, in their order; `most` of them at most."""
     try:
         there = sorted(path for path in (run.folder / "figures").glob("*.png") if is_png(path))
     except OSError:
@@ -77,7 +76,7 @@ def of_run(run: Run, wanted: Mapping[str, str]) -> list[Figure]:
             exact = path.stem == beginning
             if exact or (beginning.endswith("_") and path.stem.startswith(beginning)):
                 found.append(_figure(run, path, what, path.stem.removeprefix(beginning)))
-    return found[:MOST_FIGURES]
+    return found[:most]
 
 
 def _figure(run: Run, path: Path, what: str, kind: str) -> Figure:

@@ -133,7 +133,7 @@ def _stops(runs: Sequence[Run]) -> list[Block]:
     return [Bullets(tuple(items))] if items else []
 
 
-def audit(runs: Sequence[Run]) -> list[Block]:
+def audit(runs: Sequence[Run], most: int) -> list[Block]:
     """The verdicts, the probes, and where the networks look."""
     classifiers = [run for run in of_experiment(runs, "classify") if words.tested(run)]
     items: list[Spans] = []
@@ -158,7 +158,7 @@ def audit(runs: Sequence[Run]) -> list[Block]:
     blocks += tables_classify.audits(classifiers)
     blocks += _looks(classifiers)
     for run in classifiers:
-        blocks += figures.of_run(run, figures.AUDIT)
+        blocks += figures.of_run(run, figures.AUDIT, most)
     return blocks
 
 
@@ -184,7 +184,7 @@ def _looks(runs: Sequence[Run]) -> list[Block]:
     return [Bullets(tuple(items))] if items else []
 
 
-def calibration(runs: Sequence[Run]) -> list[Block]:
+def calibration(runs: Sequence[Run], most: int) -> list[Block]:
     """How far the probabilities can be believed, and what acting on them is worth."""
     classifiers = [run for run in of_experiment(runs, "classify") if words.tested(run)]
     found: list[Block] = [*tables_classify.calibration(classifiers)]
@@ -192,15 +192,15 @@ def calibration(runs: Sequence[Run]) -> list[Block]:
         return [Paragraph(prose("No finished run has calibration figures."))]
     found += tables_classify.predictive(classifiers)
     for run in classifiers:
-        found += figures.of_run(run, figures.CALIBRATION)
+        found += figures.of_run(run, figures.CALIBRATION, most)
     return found
 
 
-def pictures(runs: Sequence[Run], drawn: Sequence[Figure]) -> list[Block]:
+def pictures(runs: Sequence[Run], drawn: Sequence[Figure], most: int) -> list[Block]:
     """The figure over all runs, then those of each run."""
     found: list[Block] = list(drawn)
     for run in runs:
-        found += figures.of_run(run, figures.RESULTS.get(run.experiment, {}))
+        found += figures.of_run(run, figures.RESULTS.get(run.experiment, {}), most)
     if not found:
         found.append(Paragraph(prose("The runs left no figures.")))
     return found

@@ -174,7 +174,12 @@ def test_a_report_among_the_runs_is_no_run(home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"), [({"runs": " , "}, "config.runs"), ({"port": 70000}, "config.port")]
+    ("fields", "says"),
+    [
+        ({"runs": " , "}, "config.runs"),
+        ({"port": 70000}, "config.port"),
+        ({"figures": -1}, "config.figures"),
+    ],
 )
 def test_mistakes_are_one_line_and_write_nothing(tmp_path, fields, says) -> None:
     with pytest.raises(ValueError, match=says) as caught:

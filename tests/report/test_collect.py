@@ -71,6 +71,11 @@ def test_runs_come_in_natural_order_once_and_without_the_report(tmp_path) -> Non
     assert [run.name for run in found] == ["run-2", "run-10"]
 
 
+def test_a_folder_whose_name_looks_like_a_pattern_is_found(tmp_path) -> None:
+    folder = made_runs.classify(tmp_path / "run[1]*")
+    assert [run.name for run in collect.collect([str(folder)])] == ["run[1]*"]
+
+
 def test_names_tell_runs_of_several_folders_apart(tmp_path) -> None:
     for place in ("x/a", "y/a", "y/b"):
         made_runs.classify(tmp_path / place)

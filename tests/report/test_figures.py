@@ -13,7 +13,7 @@ def test_a_runs_figures_are_found_captioned_and_whole(tmp_path) -> None:
     (folder / "figures" / "folds.png").write_text("no picture")
     made_runs.write_png(folder / "figures" / "other.png")
     [run] = collect([str(folder)])
-    [roc] = figures.of_run(run, figures.CLASSIFY)
+    [roc] = figures.of_run(run, figures.CLASSIFY, 5)
     assert roc.name == "a_run-roc" and roc.caption.startswith("PHANTOM. ROC curves")
     assert "Run a_run (pneumonia of any cause against normal, CNN at 64 px, n = 624)" in roc.caption
     assert roc.alt.startswith("PHANTOM.") and len(roc.alt) > 40
@@ -21,13 +21,21 @@ def test_a_runs_figures_are_found_captioned_and_whole(tmp_path) -> None:
 
 def test_the_kind_of_noise_stands_in_the_caption(tmp_path) -> None:
     [run] = collect([str(made_runs.denoise(tmp_path / "dae"))])
-    [psnr] = figures.of_run(run, figures.DENOISE)
+    [psnr] = figures.of_run(run, figures.DENOISE, 5)
     assert "gaussian noise" in psnr.caption
+
+
+def test_no_more_than_asked_for_are_taken(tmp_path) -> None:
+    folder = made_runs.classify(tmp_path / "a")
+    made_runs.write_png(folder / "figures" / "training.png")
+    [run] = collect([str(folder)])
+    for most in (0, 1, 2):
+        assert len(figures.of_run(run, figures.CLASSIFY, most)) == most
 
 
 def test_a_run_without_figures_has_none(tmp_path) -> None:
     [run] = collect([str(made_runs.dip(tmp_path / "dip"))])
-    assert figures.of_run(run, figures.DIP) == []
+    assert figures.of_run(run, figures.DIP, 5) == []
 
 
 def test_names_of_files_are_safe_and_stay_apart() -> None:
