@@ -216,14 +216,19 @@ def _settings(runs: Sequence[Run]) -> list[Block]:
         fields = words.differing(some) if len(some) > 1 else []
         if not fields:
             continue
-        rows: list[list[str | Spans]] = []
-        for field in fields:
-            values = [str(run.setting(field, "")) for run in some]
-            rows.append([(Mark("code", field),), *values])
+        texts = [[str(run.setting(field, "")) for field in fields] for run in some]
+        named = [(Mark("code", name),) for name in fields]
+        rows: list[list[str | Spans]]
+        if len(some) > len(fields):  # the longer side goes down the page
+            columns = ("run", *fields)
+            rows = [[(Mark("code", r.name),), *own] for r, own in zip(some, texts, strict=True)]
+        else:
+            columns = ("setting", *(run.name for run in some))
+            across = zip(*texts, strict=True)
+            rows = [[name, *values] for name, values in zip(named, across, strict=True)]
         about = prose(
             "Settings in which the runs of {what} differ; all others are alike.", what=experiment
         )
-        columns = ("setting", *(run.name for run in some))
         name = f"settings-{experiment}"
         found.append(listing(name, about, columns, rows, any(r.phantom for r in some), save=True))
     return [Heading("Settings"), *found] if found else []

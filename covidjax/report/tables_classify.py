@@ -133,19 +133,26 @@ def audits(runs: Sequence[Run]) -> list[Grid]:
                     probes[name] = re.sub(r" \([\d,]+ and [\d,]+ images\)$", "", what)
     if not probes:
         return []
-    rows: list[list[str | Spans]] = []
-    for name, what in probes.items():
-        row: list[str | Spans] = [what]
-        for run in some:
-            probe = run.results["audit"].get(name, {})
-            figure = probe.get("auroc") if isinstance(probe, Mapping) else None
-            text = shown(figure) if is_figure(figure) else ""
-            row.append((Mark("struck", text),) if name == "run" and struck(run) else text)
-        rows.append(row)
+    cells = [[_probe(run, name) for name in probes] for run in some]
+    rows: list[list[str | Spans]]
+    if len(some) > words.MOST_NAMED:  # the longer side goes down the page
+        columns = ("run", *(name.replace("_", " ") for name in probes))
+        rows = [[(Mark("code", r.name),), *own] for r, own in zip(some, cells, strict=True)]
+    else:
+        columns = ("what is seen", *(run.name for run in some))
+        across = zip(*cells, strict=True)
+        rows = [[what, *own] for what, own in zip(probes.values(), across, strict=True)]
     about = prose("AUROC of what a classifier reaches that sees this alone; 95 % intervals.")
     phantom = any(run.phantom for run in some)
-    columns = ("what is seen", *(run.name for run in some))
     return [listing("audit-probes", about, columns, rows, phantom, save=True)]
+
+
+def _probe(run: Run, name: str) -> str | Spans:
+    """A probe's AUROC of a run; the run's own struck through where it must be."""
+    probe = run.results["audit"].get(name)
+    figure = probe.get("auroc") if isinstance(probe, Mapping) else None
+    text = shown(figure) if is_figure(figure) else ""
+    return (Mark("struck", text),) if name == "run" and struck(run) else text
 
 
 def calibration(runs: Sequence[Run]) -> list[Grid]:

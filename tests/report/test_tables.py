@@ -3,7 +3,7 @@
 import made_runs
 import pytest
 
-from covidjax.report import tables, tables_classify, tables_denoise
+from covidjax.report import back_sections, tables, tables_classify, tables_denoise
 from covidjax.report.collect import collect
 from covidjax.report.document import Cell, Mark, plain
 from covidjax.report.tables import Column, Row, best_of, compared
@@ -102,3 +102,20 @@ def test_denoisers_are_bold_where_they_part_from_the_others(tmp_path) -> None:
     psnr, gmsd, *_ = tables_denoise.denoising(collect([str(tmp_path / "a")]))
     assert bold(psnr) == {"32.75 [32.65, 32.85]"}  # at 25, and not at 50
     assert bold(gmsd) == {"0.050 [0.049, 0.051]"}  # smaller is better
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_audits_and_settings_have_every_run_whichever_way_they_lie(tmp_path, count) -> None:
+    for n in range(count):
+        made_runs.classify(tmp_path / f"run-{n}", 0.9 + n / 1000, border=0.7 + n / 1000, seed=n)
+    runs = collect([f"{tmp_path}/*"])
+    [probes] = tables_classify.audits(runs)
+    [settings] = [b for b in back_sections.reproducibility(runs, []) if is_settings(b)]
+    for grid, last in ((probes, f"{0.7 + (count - 1) / 1000:.3f}"), (settings, str(count - 1))):
+        head = {*grid.columns, *(plain(row[0].spans) for row in grid.rows)}
+        assert {run.name for run in runs} <= head
+        assert any(last in plain(cell.spans) for row in grid.rows for cell in row)
+
+
+def is_settings(block) -> bool:
+    return getattr(block, "name", "") == "settings-classify"
