@@ -112,7 +112,15 @@ def safe(name: str) -> str:
 
 
 def draw(runs: Sequence[Run], folder: Path) -> list[Figure]:
-    """Draws AUROC and interval of all classifiers; nothing with fewer than two."""
+    """Draws AUROC and interval of all classifiers, real and phantom ones apart, where two are."""
+    found = []
+    for phantom in (False, True):
+        some = [run for run in runs if run.phantom == phantom]
+        found += _drawn(some, folder, phantom)
+    return found
+
+
+def _drawn(runs: Sequence[Run], folder: Path, phantom: bool) -> list[Figure]:
     rows: list[tuple[str, Run, str]] = []
     for (task, split, *_), some in comparable(runs).items():
         for run in some:
@@ -121,8 +129,8 @@ def draw(runs: Sequence[Run], folder: Path) -> list[Figure]:
                 rows.append((f"{task}, {words.SPLITS[split]}", run, split))
     if len(rows) < 2:
         return []
-    phantom = any(run.phantom for _, run, _ in rows)
-    path = folder / "all-auroc.png"
+    name = "all-auroc-phantom" if phantom else "all-auroc"
+    path = folder / f"{name}.png"
     _forest(path, rows, phantom)
     marks = " Hollow: struck through, its image's border alone comes near it."
     caption = (
@@ -130,8 +138,9 @@ def draw(runs: Sequence[Run], folder: Path) -> list[Figure]:
         "intervals over patients, by task and test set; n: tested images."
         + (marks if any(struck(run) for _, run, _ in rows) else "")
     )
-    alt = f"A row for each of {len(rows)} runs: its AUROC and interval, as in the tables."
-    return [Figure("all-auroc", path, None, caption, alt)]
+    mark = "PHANTOM. " if phantom else ""
+    alt = f"{mark}A row for each of {len(rows)} runs: its AUROC and interval, as in the tables."
+    return [Figure(name, path, None, caption, alt)]
 
 
 def _forest(path: Path, rows: Sequence[tuple[str, Run, str]], phantom: bool) -> None:

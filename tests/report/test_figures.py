@@ -46,11 +46,14 @@ def test_names_of_files_are_safe_and_stay_apart() -> None:
 
 def test_all_classifiers_are_drawn_with_their_intervals(tmp_path) -> None:
     made_runs.classify(tmp_path / "a", 0.97, border=0.96)
-    made_runs.classify(tmp_path / "b", 0.45, phantom=True)
+    made_runs.classify(tmp_path / "b", 0.9)
+    made_runs.classify(tmp_path / "c", 0.45, phantom=True)
     runs = collect([f"{tmp_path}/?"])
     assert figures.draw(runs[:1], tmp_path / "drawn") == []
-    [figure] = figures.draw(runs, tmp_path / "drawn")
-    assert "all 2 classifiers" in figure.caption and "Hollow" in figure.caption
-    assert figure.caption.startswith("PHANTOM")
+    [figure] = figures.draw(runs, tmp_path / "drawn")  # one phantom is not drawn, nor among these
+    assert figure.caption.startswith("AUROC of all 2 classifiers") and "Hollow" in figure.caption
     with Image.open(figure.png) as image:
         assert image.width > 600
+    made_runs.classify(tmp_path / "d", 0.5, phantom=True)
+    _, phantom = figures.draw(collect([f"{tmp_path}/?"]), tmp_path / "drawn")
+    assert phantom.caption.startswith("PHANTOM. AUROC of all 2") and phantom.png != figure.png
