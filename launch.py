@@ -49,6 +49,7 @@ EXPERIMENTS = {
     "denoise": "covidjax.experiments.denoise",
     "dip": "covidjax.experiments.dip",
     "eda": "covidjax.experiments.eda",
+    "report": "covidjax.experiments.report",
     "tune": "covidjax.experiments.tune",
 }
 

@@ -20,7 +20,7 @@ import numpy as np
 from covidjax.evaluation import differences, results
 from covidjax.evaluation.evidence_plots import write_intervals
 from covidjax.evaluation.predictions import Run, read_run
-from covidjax.experiments.command_line import documented
+from covidjax.experiments.command_line import documented, show
 
 
 class CompareError(ValueError):
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
-    print(results.as_json(found) if given.json else table(found))
+    show(results.as_json(found) if given.json else table(found))
     return 0
 
 

@@ -29,6 +29,7 @@ from covidjax.evaluation.audit import comes_near, probe_probabilities
 from covidjax.evaluation.audit_plots import Line, write_dots
 from covidjax.evaluation.aurocs import Resampled, auroc_figure, difference_figure, resampled_aurocs
 from covidjax.evaluation.predictions import Run, read_run
+from covidjax.experiments.command_line import show
 
 PREVALENCE = "prevalence"
 BORDER = "border"
@@ -286,8 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"ladder: {error}", file=sys.stderr)
         return 2
-    print((options.out / "ladder.md").read_text(encoding="utf-8"))
-    print(f"ladder.md, ladder.csv and ladder.png are in {options.out}")
+    text = (options.out / "ladder.md").read_text(encoding="utf-8")
+    show(f"{text}\nladder.md, ladder.csv and ladder.png are in {options.out}")
     return 0
 
 

@@ -121,6 +121,15 @@ def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
     )
 
 
+def show(text: str) -> None:
+    """Prints a result; ends quietly where nobody reads on, as behind `| head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # On exit Python writes out once more, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder to write to. Raises ValueError where that cannot be, in one line."""
     try:
@@ -188,6 +197,8 @@ def explain(error: BaseException, argv: Sequence[str]) -> str:
             hint = nearest(field, [*fields, "override"])
             return f"--{name}: the config has no such field{hint}"
     if match := UNKNOWN.search(text):
+        if match["name"] in fields:
+            return f"--{match['name']} is no flag, did you mean --config.{match['name']}?"
         return f"--{match['name']} is no flag{nearest(match['name'], FLAGS)}"
     return " ".join(text.split())
 

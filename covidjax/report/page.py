@@ -1,13 +1,12 @@
 """One HTML file of sections, tables and figures: inline, offline, printable, with a keyboard.
 
-The pieces (`Section`, `Table`, `Figure`) are plain data: `render` makes the page of them and
-`as_json` what another report needs to embed them. The template is `page.html.j2`, beside this file.
+The pieces (`document.Section`, `Table`, `Figure`, ...) are plain data: `render` makes the page of
+them. The template is `page.html.j2`, beside this file.
 """
 
 import base64
-import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,39 +15,34 @@ import jinja2
 import pandas as pd
 
 from covidjax.data.locking import temporary
+from covidjax.report import markup
+from covidjax.report.described import as_json, png_size, relative
+from covidjax.report.document import (
+    Author,
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Document,
+    Equation,
+    Figure,
+    Grid,
+    Heading,
+    Paragraph,
+    References,
+    Section,
+    Table,
+    plain,
+)
+from covidjax.report.numbering import citations, labels
+
+__all__ = ["Figure", "Section", "Table", "as_json", "render", "render_document", "write_table"]
+PHANTOM = (
+    "PHANTOM: every image here is synthetic. Nothing on this page says anything about patients."
+)
 
 MOST_ROWS = 60  # of a table on the page; the CSV has all
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A picture on disk. `alt` says in words what is to be seen, for who cannot see it."""
-
-    name: str  # of the files, without ending
-    png: Path
-    svg: Path | None
-    caption: str
-    alt: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table and the CSV file that holds it; columns are shown under their own names."""
-
-    name: str
-    frame: pd.DataFrame
-    csv: Path
-    caption: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of the page: paragraphs of plain text, then tables and figures in their order."""
-
-    key: str  # of links; letters and hyphens
-    title: str
-    paragraphs: tuple[str, ...] = ()
-    blocks: tuple[Figure | Table, ...] = ()
+SHORT = 30  # characters of a cell that are kept in one line
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame, caption: str, phantom: bool) -> Table:
@@ -77,36 +71,36 @@ def render(
       sentences: the numbered list of the first page.
       facts: (what, value), shown small under the title.
     """
+    shown = [_shown_section(section, path.parent, None) for section in sections]
+    mark, warning = ("PHANTOM: ", PHANTOM) if phantom else ("", "")
+    _write(path, mark + title, warning, shown, sentences=sentences, facts=facts)
+
+
+def render_document(path: Path, document: Document) -> None:
+    """Writes a report as such a page; its pictures lie in the page's folder."""
+    numbered = _Numbered(document)
+    shown = [_shown_section(section, path.parent, numbered) for section in document.sections]
+    _write(path, document.mark + document.title, document.warning, shown, facts=document.facts)
+
+
+def _write(
+    path: Path,
+    title: str,
+    warning: str,
+    sections: Sequence[Mapping[str, Any]],
+    *,
+    sentences: Sequence[str] = (),
+    facts: Sequence[tuple[str, str]] = (),
+) -> None:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     source = resources.files("covidjax.report").joinpath("page.html.j2").read_text("utf-8")
     text = environment.from_string(source).render(
-        title=title,
-        phantom=phantom,
-        sentences=sentences,
-        facts=facts,
-        sections=[_shown_section(section, path.parent) for section in sections],
+        title=title, warning=warning, sentences=sentences, facts=facts, sections=sections
     )
     with temporary(path) as file:
         file.write(text.encode())
-
-
-def as_json(sections: Sequence[Section], folder: Path) -> list[dict[str, Any]]:
-    """The sections as JSON values, paths relative to `folder`; rows of tables are in the CSV."""
-    found = []
-    for section in sections:
-        blocks = [_block_json(block, folder) for block in section.blocks]
-        found.append(
-            {
-                "key": section.key,
-                "title": section.title,
-                "paragraphs": list(section.paragraphs),
-                "figures": [block for block in blocks if "png" in block],
-                "tables": [block for block in blocks if "csv" in block],
-            }
-        )
-    return found
 
 
 def cell_text(value: Any) -> str:
@@ -128,25 +122,103 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
-def _shown_section(section: Section, folder: Path) -> dict[str, Any]:
+class _Numbered:
+    """A document's numbers, and its marked texts as HTML."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.labels = labels(document.sections)
+        self.numbers = citations(document)
+
+    def html(self, spans: Any) -> Any:
+        return markup.spans_html(spans, self.labels, self.numbers)
+
+
+def _shown_section(section: Section, folder: Path, numbered: _Numbered | None) -> dict[str, Any]:
+    blocks = [
+        _shown_block(block, folder, numbered.labels if numbered else {})
+        if isinstance(block, Figure | Table)
+        else _shown_text(block, numbered)
+        for block in section.blocks
+    ]
     return {
         "key": section.key,
         "title": section.title,
         "paragraphs": section.paragraphs,
-        "blocks": [_shown_block(block, folder) for block in section.blocks],
+        "blocks": blocks,
     }
 
 
-def _shown_block(block: Figure | Table, folder: Path) -> dict[str, Any]:
+def _shown_text(block: Block, numbered: _Numbered | None) -> dict[str, Any]:
+    """The kinds of block that only a document has."""
+    if numbered is None:
+        raise ValueError(f"{type(block).__name__} is for a document, see render_document")
+    if isinstance(block, Paragraph):
+        return {"kind": "paragraph", "html": numbered.html(block.spans)}
+    if isinstance(block, Heading):
+        return {"kind": "heading", "text": block.text}
+    if isinstance(block, Bullets):
+        items = [numbered.html(item) for item in block.items]
+        return {"kind": "bullets", "items": items, "tag": "ol" if block.numbered else "ul"}
+    if isinstance(block, Equation):
+        return {"kind": "equation", "html": markup.math(block.tex, display=True)}
+    if isinstance(block, Code):
+        return {"kind": "code", "text": block.text}
+    if isinstance(block, Author):
+        text = markup.author_html(numbered.document.text_of(block))
+        return {"kind": "author", "html": text, "written": numbered.document.written(block)}
+    if isinstance(block, References):
+        found = sorted(numbered.numbers.items(), key=lambda one: one[1])
+        entries = [(number, numbered.document.references[key]) for key, number in found]
+        return {"kind": "references", "entries": entries}
+    assert isinstance(block, Grid)
+    return _shown_grid(block, numbered)
+
+
+def _shown_grid(grid: Grid, numbered: _Numbered) -> dict[str, Any]:
+    rows = [[_shown_cell(cell, numbered) for cell in row] for row in grid.rows]
+    numeric = [any(row[place]["key"] != "" for row in rows) for place in range(len(grid.columns))]
+    for row in rows:
+        for cell, number in zip(row, numeric, strict=True):
+            cell["number"] = number
+    return {
+        "kind": "table",
+        "name": grid.name,
+        "label": numbered.labels[grid.name],
+        "caption": numbered.html(grid.caption),
+        "csv": grid.csv,
+        "columns": [
+            {"text": name, "number": number}
+            for name, number in zip(grid.columns, numeric, strict=True)
+        ],
+        "rows": rows,
+        "more": 0,
+    }
+
+
+def _shown_cell(cell: Cell | Author, numbered: _Numbered) -> dict[str, Any]:
+    if isinstance(cell, Author):
+        written = numbered.document.written(cell)
+        text = markup.author_inline(numbered.document.text_of(cell))
+        return {"text": text, "key": "", "short": not written, "author": not written}
+    key = "" if cell.value is None else cell.value
+    short = len(plain(cell.spans)) <= SHORT
+    return {"text": numbered.html(cell.spans), "key": key, "short": short, "author": False}
+
+
+def _shown_block(block: Figure | Table, folder: Path, called: Mapping[str, str]) -> dict[str, Any]:
+    label = called.get(block.name, "")
     if isinstance(block, Figure):
         image = base64.b64encode(block.png.read_bytes()).decode()
+        width, height = png_size(block.png)
         return {
             "kind": "figure",
             "name": block.name,
+            "label": label,
             "source": f"data:image/png;base64,{image}",
-            "width": _png_size(block.png)[0],
-            "height": _png_size(block.png)[1],
-            "svg": block.svg.relative_to(folder).as_posix() if block.svg else "",
+            "width": width,
+            "height": height,
+            "svg": relative(block.svg, folder) if block.svg else "",
             "caption": block.caption,
             "alt": block.alt,
         }
@@ -154,7 +226,13 @@ def _shown_block(block: Figure | Table, folder: Path) -> dict[str, Any]:
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]
     rows = [
         [
-            {"text": cell_text(value), "number": number, "key": "" if pd.isna(value) else value}
+            {
+                "text": cell_text(value),
+                "number": number,
+                "key": "" if pd.isna(value) or not number else value,
+                "short": len(cell_text(value)) <= SHORT,
+                "author": False,
+            }
             for value, number in zip(row, numeric, strict=True)
         ]
         for row in shown.itertuples(index=False, name=None)
@@ -162,8 +240,9 @@ def _shown_block(block: Figure | Table, folder: Path) -> dict[str, Any]:
     return {
         "kind": "table",
         "name": block.name,
+        "label": label,
         "caption": block.caption,
-        "csv": block.csv.relative_to(folder).as_posix(),
+        "csv": relative(block.csv, folder),
         "columns": [
             {"text": str(c).replace("_", " "), "number": n}
             for c, n in zip(shown.columns, numeric, strict=True)
@@ -171,20 +250,3 @@ def _shown_block(block: Figure | Table, folder: Path) -> dict[str, Any]:
         "rows": rows,
         "more": len(block.frame) - len(shown),
     }
-
-
-def _block_json(block: Figure | Table, folder: Path) -> dict[str, Any]:
-    common = {"name": block.name, "caption": block.caption}
-    if isinstance(block, Figure):
-        svg = block.svg.relative_to(folder).as_posix() if block.svg else None
-        png = block.png.relative_to(folder).as_posix()
-        return {**common, "alt": block.alt, "png": png, "svg": svg}
-    columns = [str(name) for name in block.frame.columns]
-    csv = block.csv.relative_to(folder).as_posix()
-    return {**common, "csv": csv, "columns": columns, "rows": len(block.frame)}
-
-
-def _png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG, of its header."""
-    header = path.read_bytes()[16:24]
-    return int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")

@@ -1,6 +1,9 @@
 """The command that compares two runs."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,3 +127,15 @@ def test_what_cannot_be_compared_is_one_line_and_status_2(tmp_path, capsys):
         with pytest.raises((ValueError, OSError), match=message):
             compare.compare(compare.read_run(one), compare.read_run(other))
     assert run(capsys, one, one, "--samples=1")[0] == 2
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    made = predicted(40)
+    runs = [str(write_run(tmp_path / name, made)) for name in "ab"]
+    command = [sys.executable, "-m", "covidjax.compare", *runs, "--json", *FEW]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()  # as `| head` does when it has seen enough
+        errors = process.stderr.read().decode()
+    assert (process.returncode, errors) == (0, "")

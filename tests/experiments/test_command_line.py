@@ -41,6 +41,8 @@ def test_unknown_fields_name_the_nearest() -> None:
 
 def test_unknown_flags_name_the_nearest() -> None:
     assert explained(CONFIG, "--workdri=x") == "--workdri is no flag, did you mean workdir?"
+    meant = "--epochs is no flag, did you mean --config.epochs?"
+    assert explained(CONFIG, "--epochs=3") == meant
 
 
 def test_wrong_types_say_what_is_expected() -> None:

@@ -1,0 +1,30 @@
+"""A draft report of finished runs: `report.md` to edit, `report.html` to read, `report.tex`.
+
+    python launch.py --config=configs/report.py
+    python launch.py --config=configs/report.py --config.runs=runs/* --workdir=runs/report
+    python launch.py --config=configs/report.py --config.serve
+
+The first reports on all of `runs/`, in some seconds. The second, given again, writes the report of
+the runs anew and keeps what a person wrote in the author blocks of `report.md`. The third opens a
+page on this machine that lists the runs and draws the curves of those in progress.
+
+Arguments behind the colon: runs.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+    """The config; `arg` is what stands behind the colon."""
+    values = common.parse_arg(arg, {"runs": "runs/*"})
+    config = ml_collections.ConfigDict()
+    config.experiment = "report"
+    config.runs = values["runs"]  # folders and patterns, comma between
+    config.title = ""  # "": one that names what the runs did
+    config.figures = 5  # of each run in a section, at most
+    config.embed = True  # pictures inside of report.md; --noconfig.embed: linked
+    config.serve = False  # no report: a page of the runs, on this machine alone
+    config.port = 8477  # of that page, on 127.0.0.1; 0: any that is free
+    return config

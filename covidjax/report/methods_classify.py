@@ -1,0 +1,251 @@
+"""How the classifiers were made, in words and equations, from their configs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from covidjax.report import words
+from covidjax.report.collect import Run
+from covidjax.report.document import Block, Equation, Heading, Paragraph, prose
+from covidjax.report.methods_shared import number, optimisation
+
+EQUALISED = {
+    "none": "their gray levels as they are",
+    "histogram": "their histogram equalised over the image",
+    "clahe": "equalised by contrast-limited adaptive histograms (8 x 8 tiles, clip limit 2)",
+}
+SELECTED = {"best": "that did best on validation", "last": "at the end of training"}
+BALANCED = {
+    "loss": "weighted so that every class weighs the same in all",
+    "sampling": "drawn so that every class comes equally often",
+    "none": "all weighted alike",
+}
+
+
+def classifiers(runs: Sequence[Run]) -> list[Block]:
+    """The section's part on classification; empty without such runs."""
+    if not runs:
+        return []
+    return [
+        Heading("Classification"),
+        *_split(runs),
+        *_input(runs),
+        *_network(runs),
+        *_loss(runs),
+        *_choice(runs),
+        Heading("Figures of classification"),
+        *figures(runs),
+        *_evidence(runs),
+    ]
+
+
+def _split(runs: Sequence[Run]) -> list[Block]:
+    found: list[Block] = []
+    for kind, some in words.grouped(runs, lambda run: run.setting("split")).items():
+        if kind == "kfold":
+            text = prose(
+                "Grouped, stratified cross-validation in {folds} folds ({runs}): every image is "
+                "tested once, by a network that has seen none of its group, and each fold "
+                "validates on a grouped part of its training images (share: {share}).",
+                folds=words.alike(some, "folds"),
+                runs=words.names(some),
+                share=words.alike(some, "validation_fraction"),
+            )
+        else:
+            text = prose(
+                "Kaggle's own TRAIN and TEST ({runs}), validation taken out of TRAIN by group "
+                "(share: {share}; way: {way}). TEST was looked at once, at the end; images of "
+                "TRAIN whose group TEST has too were left out.",
+                runs=words.names(some),
+                share=words.alike(some, "validation_fraction"),
+                way=words.alike(some, "validation", _validation),
+            )
+        found.append(Paragraph(text))
+    found.append(
+        Paragraph(
+            prose(
+                "A group is a patient or an examination, joined with all others that hold an "
+                "identical or nearly identical picture; no group is on two sides of a split."
+            )
+        )
+    )
+    return found
+
+
+def _validation(way: Any) -> str:
+    shifted = "both ends of every series of film numbers, to imitate TEST's shift"
+    return {"shifted": shifted, "random": "at random"}.get(str(way), str(way))
+
+
+def _input(runs: Sequence[Run]) -> list[Block]:
+    clahe = any(run.setting("data.equalize") == "clahe" for run in runs)
+    values = {
+        name.rpartition(".")[2]: words.alike(runs, f"augment.{name}", number)
+        for name in ("rotation", "scale", "shift", "gamma", "contrast", "flip", "erase")
+    }
+    return [
+        Paragraph(
+            prose(
+                "Images were reduced to {size} pixels a side ({resize}), {equalise}{cite}."
+                " While training they were rotated by up to {rotation} degrees, zoomed (logarithm "
+                "of the factor up to {scale}), shifted by up to {shift} of their side and mirrored "
+                "with probability {flip}; gray levels were raised to a random power (logarithm up "
+                "to {gamma}) and their contrast was changed (logarithm up to {contrast}); with "
+                "probability {erase} a rectangle was erased.",
+                size=words.alike(runs, "data.size"),
+                resize=words.alike(runs, "data.resize"),
+                equalise=words.alike(runs, "data.equalize", _equalised),
+                cite=prose(" [@clahe]") if clahe else (),
+                **values,
+            )
+        )
+    ]
+
+
+def _equalised(way: Any) -> str:
+    return EQUALISED.get(str(way), str(way))
+
+
+def _network(runs: Sequence[Run]) -> list[Block]:
+    found: list[Block] = []
+    for name, some in words.grouped(runs, lambda run: run.setting("model.name")).items():
+        if name == "cnn":
+            text = prose(
+                "The CNN ({runs}) has stages of {widths} channels with {convs} convolutions of 3 x "
+                "3 each, every one followed by batch normalisation [@batchnorm] and a ReLU, 2 x 2 "
+                "max pooling between the stages, a mean over all positions, dropout with rate "
+                "{dropout} and one linear layer.",
+                runs=words.names(some),
+                widths=words.alike(some, "model.widths", _list),
+                convs=words.alike(some, "model.convs"),
+                dropout=words.alike(some, "model.dropout", number),
+            )
+        elif name == "resnet":
+            text = prose(
+                "The residual network ({runs}) is a ResNet-{depth} [@resnet] with batch "
+                "normalisation [@batchnorm]. Weights to start from: {init}.",
+                runs=words.names(some),
+                depth=words.alike(some, "model.depth"),
+                init=words.alike(some, "init", lambda init: init or "random", "random"),
+            )
+        else:
+            text = prose("Network {name} ({runs}).", name=str(name), runs=words.names(some))
+        found.append(Paragraph(text))
+    return found
+
+
+def _list(values: Any) -> str:
+    return words.listed([str(v) for v in values]) if isinstance(values, list) else str(values)
+
+
+def _loss(runs: Sequence[Run]) -> list[Block]:
+    return [
+        Paragraph(
+            prose(
+                "The loss is the cross entropy of the softmax $p$ against smoothed labels "
+                "[@smoothing], with $K$ classes and $\\varepsilon$ = {smoothing}; examples $i$ are "
+                "{balance}, by the weights $w_i$:",
+                smoothing=words.alike(runs, "label_smoothing", number),
+                balance=words.alike(runs, "balance", lambda way: BALANCED.get(str(way), str(way))),
+            )
+        ),
+        Equation(
+            r"L = -\frac{1}{n} \sum_{i=1}^{n} w_i \sum_{k=1}^{K} "
+            r"\left( (1 - \varepsilon) y_{ik} + \frac{\varepsilon}{K} \right) \log \, p_{ik}"
+        ),
+        optimisation(runs),
+    ]
+
+
+def _choice(runs: Sequence[Run]) -> list[Block]:
+    return [
+        Paragraph(
+            prose(
+                "Evaluated were the weights {select}, called at {threshold}; the prediction is "
+                "{mirror}.",
+                select=words.alike(runs, "select", lambda way: SELECTED.get(str(way), str(way))),
+                threshold=words.alike(runs, "threshold", _threshold),
+                mirror=words.alike(runs, "mirror", _mirror),
+            )
+        )
+    ]
+
+
+def _mirror(on: Any) -> str:
+    return "the mean over an image and its mirror" if on else "that of the image as it is"
+
+
+def _threshold(rule: Any) -> str:
+    chosen = "the threshold of the best balanced accuracy on validation"
+    return chosen if rule == "validation" else f"the threshold {rule}"
+
+
+def figures(runs: Sequence[Run]) -> list[Block]:
+    """The figures, their intervals, and calibration."""
+    return [
+        Paragraph(
+            prose(
+                "The AUROC is the chance that a positive image gets a higher score $s$ than a "
+                "negative one [@hanley1982]; balanced accuracy is the mean of sensitivity and "
+                "specificity. Of several classes each is taken against the rest, and the mean."
+            )
+        ),
+        Equation(
+            r"\mathrm{AUROC} = \frac{1}{n_1 n_0} \sum_{i: y_i = 1} \sum_{j: y_j = 0} "
+            r"\left( [s_i > s_j] + \frac{1}{2} [s_i = s_j] \right)"
+        ),
+        Paragraph(
+            prose(
+                "The Brier score [@brier1950] is the mean squared error of the probabilities; the "
+                "expected calibration error (ECE) compares, in 15 bins $B_b$ of equal width, the "
+                "mean probability with the share that came true:"
+            )
+        ),
+        Equation(
+            r"\mathrm{ECE} = \sum_{b=1}^{15} \frac{|B_b|}{n} "
+            r"\left| \overline{y}_{B_b} - \overline{p}_{B_b} \right|"
+        ),
+        Paragraph(
+            prose(
+                "Probabilities were calibrated by one temperature $T$ [@guo2017], fitted on "
+                "validation, which leaves a ranking of two classes as it is:"
+            )
+        ),
+        Equation(r"p_k = \frac{\exp (z_k / T)}{\sum_j \exp (z_j / T)}"),
+    ]
+
+
+def _evidence(runs: Sequence[Run]) -> list[Block]:
+    found: list[Block] = []
+    if any(isinstance(run.results.get("decision_curve"), Mapping) for run in runs):
+        found += [
+            Paragraph(
+                prose(
+                    "Net benefit [@vickers2006] of acting from the probability $t$ on, with true "
+                    "positives TP and false positives FP among $n$ images:"
+                )
+            ),
+            Equation(r"\mathrm{NB}(t) = \frac{TP}{n} - \frac{FP}{n} \cdot \frac{t}{1 - t}"),
+        ]
+    if any("audit" in run.results for run in runs):
+        found.append(
+            Paragraph(
+                prose(
+                    "The shortcut audit asks what a classifier reaches that sees no lung "
+                    "[@geirhos2020; @degrave2021]: 300 extremely randomised trees [@geurts2006] "
+                    "(a linear model for the thumbnail), fitted on each fold's training images and "
+                    "scored on its test images, see the border, the file's facts, the corners, the "
+                    "image without its lungs, the histogram or an 8 x 8 thumbnail. A further probe "
+                    "asks what the network's own features tell of an image's source."
+                )
+            )
+        )
+    if any("saliency" in run.results for run in runs):
+        found.append(
+            Paragraph(
+                prose(
+                    "Where the networks look is shown by Grad-CAM [@gradcam] and by occlusion; the "
+                    "maps are compared with those of networks with random weights [@adebayo2018]."
+                )
+            )
+        )
+    return found
