@@ -150,7 +150,7 @@ class _Writer:
             for place, name in enumerate(grid.columns)
         ]
         wide = [length for length in lengths if length > WIDE]
-        left = max(0.3, 0.94 - 0.012 * sum(length for length in lengths if length <= WIDE))
+        left = max(0.3, 0.91 - 0.012 * sum(length for length in lengths if length <= WIDE))
         share = left / max(len(wide), 1)
         text = f">{{\\raggedright\\arraybackslash}}p{{{share:.2f}\\linewidth}}"
         numbers = [

@@ -7,6 +7,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from covidjax.report.markup import READER
 
+WIDEST = 76  # signs of a typewriter's line
 SPECIAL = {
     **{c: f"\\{c}" for c in "#$%&_{}"},
     "[": "{[}",  # behind a line's end or an item it would begin an option
@@ -115,7 +116,23 @@ def items(texts: Sequence[str], kind: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    """Lines as they are. ASCII alone, and nothing in them can end them."""
+    """Command lines, the long ones continued on the next line as a shell takes them.
+
+    ASCII alone, and nothing in them can end them.
+    """
     shown = "".join(sign if " " <= sign <= "~" or sign == "\n" else "?" for sign in text)
     shown = shown.replace("\\end{verbatim}", "\\ end{verbatim}")
-    return f"\\begin{{verbatim}}\n{shown}\n\\end{{verbatim}}"
+    lines = "\n".join(_continued(line) for line in shown.split("\n"))
+    return f"\\begin{{verbatim}}\n{lines}\n\\end{{verbatim}}"
+
+
+def _continued(line: str) -> str:
+    """A command broken before its flags where it is longer than a page is wide."""
+    rows = [""]
+    for part in re.split(r" (?=--)", line):
+        if rows[-1] and len(rows[-1]) + len(part) > WIDEST:
+            rows[-1] += " \\"
+            rows.append("    " + part)
+        else:
+            rows[-1] += f" {part}" if rows[-1] else part
+    return "\n".join(rows)

@@ -1,6 +1,7 @@
 """Markdown and LaTeX: what stands in the data comes out as it is, and as nothing else."""
 
 import re
+import shlex
 
 import pytest
 from markdown_it import MarkdownIt
@@ -115,6 +116,14 @@ def test_a_persons_markdown_becomes_latex_and_html() -> None:
 def test_a_persons_markdown_cannot_script_or_ask_for_a_network(text) -> None:
     html = markup.author_html(text)
     assert "<img" not in html and "<script" not in html and 'href="javascript' not in html
+
+
+def test_long_commands_go_on_in_the_next_line_of_a_page() -> None:
+    command = "python launch.py " + " ".join(f"--config.field{i}=value" for i in range(9))
+    text = tex.write(made(Code(command)), None)  # type: ignore[arg-type]
+    shown = text.split("\\begin{verbatim}\n")[1].split("\n\\end{verbatim}")[0]
+    assert max(map(len, shown.split("\n"))) < 80
+    assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
 
 
 def test_code_cannot_end_its_listing() -> None:
