@@ -96,14 +96,14 @@ def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_
 
 
 def test_a_process_that_does_not_come_is_named_and_nothing_is_written(begin, tmp_path):
-    arguments = ["--peer_timeout=2", f"--workdir={tmp_path / 'run'}"]
+    arguments = ["--peer_timeout=4", f"--workdir={tmp_path / 'run'}"]
     some = begin(*arguments, processes=4, only=[0, 2])
     late = begin(*arguments, processes=2, only=[1])[0]
     for process in some:
-        assert process.wait(2 + 10) == 2
+        assert process.wait(4 + 10) == 2
         assert "processes 1, 3 of 4 did not come to localhost:" in process.err
         assert process.err.count("\n") == 1
-    assert late.wait(2 + 10) == 2
+    assert late.wait(4 + 10) == 2
     assert "process 0 of 2, the coordinator at localhost:" in late.err
     assert late.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
