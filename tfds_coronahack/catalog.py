@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,7 @@ def make_catalog(archives: Mapping[str, Archive], *, progress: bool = True) -> C
         rows_of[source] = _find_rows(source, archive, prefix, found, odd)
     names = ", ".join(archive.name for archive in archives.values())
     with tempfile.TemporaryFile() as file:
-        thumbnails = _thumbnails(file, len(found))
+        thumbnails = _Thumbnails(file)
         seen, unreadable = _look_at_all(found, thumbnails, progress)
         if not seen:
             missing, total = odd["missing"], sum(rows_of.values())
@@ -186,14 +187,17 @@ def _find_rows(
 
 
 def _look_at_all(
-    found: list[_Found], thumbnails: NDArray[np.uint8], progress: bool
+    found: list[_Found], thumbnails: "_Thumbnails", progress: bool
 ) -> tuple[list[tuple[_Found, _Look, int]], dict[str, str]]:
     """Each readable image with the place of its thumbnail, and why the others are not."""
     seen: list[tuple[_Found, _Look, int]] = []
     unreadable: dict[str, str] = {}
 
     def look(place: int) -> _Look:
-        return _look_at(found[place].archive, found[place].entry, thumbnails[place])
+        seen_as, thumbnail = _look_at(found[place].archive, found[place].entry)
+        if thumbnail is not None:
+            thumbnails.put(place, thumbnail)
+        return seen_as
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         looks = _in_turn(threads, look, range(len(found)), _AHEAD * (os.cpu_count() or 1))
@@ -222,26 +226,38 @@ def _in_turn(
         yield pending.popleft().result()
 
 
-def _look_at(archive: Archive, entry: str, thumbnail: NDArray[np.uint8]) -> _Look:
-    """Reads an image, and writes its thumbnail."""
+def _look_at(archive: Archive, entry: str) -> tuple[_Look, NDArray[np.uint8] | None]:
+    """What is known of an image, and its thumbnail where it can be read."""
     try:
         data = archive.read(entry)
     except EntryError as error:
-        return _Look("", error=str(error))
+        return _Look("", error=str(error)), None
     digest = hashlib.sha256(data).hexdigest()
     try:
         gray, (height, width), mode = decode_with_facts(data, min_side=similarity.THUMBNAIL)
     except UnreadableImageError as error:
-        return _Look(digest, error=str(error))
-    thumbnail[:] = similarity.thumbnail(gray)
-    return _Look(digest, similarity.perceptual_hash(thumbnail), height, width, mode)
+        return _Look(digest, error=str(error)), None
+    thumbnail = similarity.thumbnail(gray)
+    return _Look(digest, similarity.perceptual_hash(thumbnail), height, width, mode), thumbnail
 
 
-def _thumbnails(file: IO[bytes], count: int) -> NDArray[np.uint8]:
-    """uint8 [count, 64, 64] that the file holds, not the memory."""
-    side = similarity.THUMBNAIL
-    shape = (max(1, count), side, side)
-    return np.memmap(file, np.uint8, "w+", shape=shape)  # type: ignore[call-overload]
+class _Thumbnails:
+    """uint8 [64, 64] of each image, in a file: few are ever read again. For several threads."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.lock = file, threading.Lock()
+
+    def put(self, place: int, thumbnail: NDArray[np.uint8]) -> None:
+        with self.lock:
+            self.file.seek(place * similarity.THUMBNAIL**2)
+            self.file.write(thumbnail.tobytes())
+
+    def __getitem__(self, place: int) -> NDArray[np.uint8]:
+        side = similarity.THUMBNAIL
+        with self.lock:
+            self.file.seek(place * side * side)
+            data = self.file.read(side * side)
+        return np.frombuffer(data, np.uint8).reshape(side, side)
 
 
 def _duplicates(seen: list[tuple[_Found, _Look, int]]) -> list[tuple[str, ...]]:
@@ -252,7 +268,7 @@ def _duplicates(seen: list[tuple[_Found, _Look, int]]) -> list[tuple[str, ...]]:
 
 
 def _near_duplicates(
-    seen: list[tuple[_Found, _Look, int]], thumbnails: NDArray[np.uint8]
+    seen: list[tuple[_Found, _Look, int]], thumbnails: _Thumbnails
 ) -> list[tuple[str, ...]]:
     """Sets of near-identical images, each byte sequence represented once by its first name."""
     first = {look.sha256: i for i, (_, look, _) in reversed(list(enumerate(seen)))}

@@ -1,12 +1,20 @@
 """Near-identical images: a perceptual hash finds candidates, their pixels confirm them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 THUMBNAIL = 64
+
+
+class Thumbnails(Protocol):
+    """An array uint8 `[n, 64, 64]`, or what gives its parts by number."""
+
+    def __getitem__(self, place: int) -> NDArray[np.uint8]: ...
+
 
 # Measured on the 5,907 images at 224 px: no two different pictures correlate over 0.83 in detail
 # (17 million pairs), the same film from two publications 0.91 and 0.98; recompressed (quality 30),
@@ -48,7 +56,7 @@ def hamming_distances(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) ->
 
 def near_identical_pairs(
     hashes: NDArray[np.uint64],
-    thumbnails: NDArray[np.uint8],
+    thumbnails: Thumbnails,
     places: Sequence[int] | None = None,
 ) -> list[tuple[int, int]]:
     """All pairs (i < j) of near-identical images of uint64 `[n]` and uint8 `[n, 64, 64]`.

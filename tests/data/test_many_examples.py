@@ -22,14 +22,14 @@ import tfds_coronahack
 from covidjax import models
 from covidjax.data import batches, cache
 from covidjax.experiments import objective
-from covidjax.training import optimizer, sharding, state
+from covidjax.training import loop, optimizer, sharding, state
 from covidjax.training.steps import compile_train_step
 
 FEW, MANY = 10_000, 100_000
 SIZE = 28
 # Name, row, hashes and place of an image, and its encoded bytes on their way into the shards (TFDS
 # sorts up to 1 GB of them in memory). The thumbnails alone would be 4,096 more.
-BYTES_AN_IMAGE = 6000
+BYTES_AN_IMAGE = 3000
 HEADER = ("", "X_ray_image_name", "Label", "Dataset_type", "Label_2_Virus_category")
 
 
@@ -81,6 +81,7 @@ def train_epoch(training: Iterator[batches.Batch], steps: int) -> tuple[int, int
     step = compile_train_step(mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=0.9)
     early = 0
     for number in range(steps):
+        loop.settle(now)  # as `loop.fit` does: steps that queue have buffers each
         batch = sharding.to_device(next(training), mesh)
         now, metrics = step(now, batch, jax.random.key(1))
         if number == 50:
