@@ -39,7 +39,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments.command_line import config_name, config_path, parse
+from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 
@@ -74,10 +74,13 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
     steps.keep_compiled(cache_root() / "xla")
     config = FLAGS.config.lock()
-    if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
-        sys.exit(run_sweep(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
+        from covidjax.experiments import sweep
+
+        flag: Any = FLAGS["config"]
+        sys.exit(sweep.command(config, flag.override_values, AS_TYPED, FLAGS))
     hint = "nothing has been written"
     try:
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -103,37 +106,6 @@ def join(config: Any, own: str) -> Path:
 
         own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
     return Path(own).expanduser()
-
-
-def run_sweep(config: Any) -> int:
-    """Runs the points of `--sweep`, and returns the exit status."""
-    from covidjax.experiments import sweep
-
-    flag: Any = FLAGS["config"]
-    name = f"{config_name(sys.argv)}-{(FLAGS.sweep or 'sweep').replace(',', '-')}"
-    workdir = Path(FLAGS.workdir or f"runs/{name}").expanduser()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    try:
-        if FLAGS.sweep is None:
-            raise ValueError("--shard, --dry and --merge are for --sweep")
-        return sweep.run(
-            config,
-            flag.override_values,
-            AS_TYPED,
-            workdir,
-            path=config_path(sys.argv),
-            sweeps=FLAGS.sweep,
-            shard=FLAGS.shard,
-            dry=FLAGS.dry,
-            merge=FLAGS.merge,
-        )
-    except StoppedError as error:
-        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
-        return 128 + error.signal
-    except (ValueError, OSError) as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        return 2
 
 
 def stop(number: int, _: Any) -> None:

@@ -24,6 +24,7 @@ import ml_collections
 
 from covidjax.evaluation import results
 from covidjax.experiments import sweep_table
+from covidjax.experiments.command_line import config_name, config_path
 from covidjax.experiments.fields import flatten, listed, nearest
 from covidjax.training.loop import StoppedError
 
@@ -41,6 +42,45 @@ class Point:
     name: str
     fields: dict[str, Any]
     command: list[str]
+
+
+def command(
+    config: ml_collections.ConfigDict,
+    explicit: Mapping[str, Any],
+    arguments: Sequence[str],
+    flags: Any,
+) -> int:
+    """What `launch.py --sweep` does; a mistake is one line on stderr.
+
+    Args:
+      config, explicit, arguments: of `run`.
+      flags: `sweep` (None where it is not given), `shard`, `dry`, `merge` and `workdir`.
+
+    Returns:
+      The exit status.
+    """
+    name = f"{config_name(arguments)}-{(flags.sweep or 'sweep').replace(',', '-')}"
+    workdir = Path(flags.workdir or f"runs/{name}").expanduser()
+    try:
+        if flags.sweep is None:
+            raise ValueError("--shard, --dry and --merge are for --sweep")
+        return run(
+            config,
+            explicit,
+            arguments,
+            workdir,
+            path=config_path(arguments),
+            sweeps=flags.sweep,
+            shard=flags.shard,
+            dry=flags.dry,
+            merge=flags.merge,
+        )
+    except StoppedError as error:
+        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
+        return 128 + error.signal
+    except (ValueError, OSError) as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2
 
 
 def run(
