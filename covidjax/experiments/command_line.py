@@ -23,6 +23,7 @@ WRONG_TYPE = re.compile(
 )
 UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
 # Flags that are no field of any config.
+FLAGS = ["config", "workdir", "coordinator", "processes", "process", "peer_timeout"]
 OVERRIDE = "config.override"
 OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flags win over it"
 
@@ -172,7 +173,7 @@ def explain(error: BaseException, argv: Sequence[str]) -> str:
             hint = nearest(field, [*fields, "override"])
             return f"--{name}: the config has no such field{hint}"
     if match := UNKNOWN.search(text):
-        return f"--{match['name']} is no flag{nearest(match['name'], ['config', 'workdir'])}"
+        return f"--{match['name']} is no flag{nearest(match['name'], FLAGS)}"
     return " ".join(text.split())
 
 
