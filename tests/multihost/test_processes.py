@@ -187,13 +187,17 @@ def test_any_number_of_processes_and_devices_gives_the_same_run(
 
 @pytest.mark.slow
 def test_a_denoiser_is_trained_by_two_processes(begin, tmp_path):
-    arguments = ["--config=configs/dae.py:data=phantom", "--config.steps=6"]
+    arguments = [
+        "--config=configs/dae.py:data=phantom",
+        "--config.steps=6",
+        "--config.evaluate.images=4",
+    ]
     arguments += [
         "--config.phantom.images=200",
         "--config.phantom.size=64",
         "--config.data.size=32",
     ]
-    arguments += ["--config.model.width=8", "--config.model.depth=2", "--config.evaluate.methods="]
+    arguments += ["--config.model.width=8", "--config.evaluate.methods="]
     arguments += ["--config.evaluations=2", "--config.validation_images=4"]
     found = []
     for processes, devices in ((1, 1), (2, 2)):
