@@ -18,7 +18,7 @@ from covidjax.experiments import (
     denoise_report,
     workdir,
 )
-from covidjax.experiments.denoise_train import Data, Network, build, train
+from covidjax.experiments.denoise_train import Data, Network, build, on_own_devices, train
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import distributed, loop, profile, record, sharding, steps
 
@@ -62,6 +62,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             variables, progress = train(config, data, network, folder, log)
         if not main:  # it waits in `distributed.finish`
             return {}
+        network = on_own_devices(config, network)
         return denoise_report.write(
             config, data, network, variables, progress, folder, start, classifier
         )

@@ -82,6 +82,20 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         "accumulate": config.accumulate,
         "layout": layout,
     }
+    return Network(
+        model,
+        tx,
+        steps.compile_train_step(mesh, **parts),
+        steps.compile_train_steps(mesh, **parts),
+        compile_score(config, model, mesh),
+        mesh,
+        schedule,
+        layout,
+    )
+
+
+def compile_score(config: ml_collections.ConfigDict, model: Any, mesh: Any) -> Any:
+    """The PSNR of a batch of cases, compiled for the mesh."""
     apply = denoise_objective.make_apply(model, config.ensemble)
     whole, by_example = sharding.replicated(mesh), sharding.by_example(mesh)
     score = jax.jit(
@@ -89,16 +103,16 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         in_shardings=(whole, whole, by_example, whole),
         out_shardings=whole,
     )
-    return Network(
-        model,
-        tx,
-        steps.compile_train_step(mesh, **parts),
-        steps.compile_train_steps(mesh, **parts),
-        steps.together(score, mesh),
-        mesh,
-        schedule,
-        layout,
-    )
+    return steps.together(score, mesh)
+
+
+def on_own_devices(config: ml_collections.ConfigDict, network: Network) -> Network:
+    """Of several processes' network: what one of them scores with alone."""
+    if jax.process_count() == 1:
+        return network
+    mesh = sharding.make_mesh(jax.local_devices())
+    score = compile_score(config, network.model, mesh)
+    return dataclasses.replace(network, score=score, mesh=mesh)
 
 
 def train(
@@ -196,8 +210,9 @@ def scores(
     """PSNR [v] of each case, in dB. The noise is of `config.seed` and the case's number alone."""
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     size, parts = config.batch_size, []
-    local = size // jax.process_count()
-    own = slice(jax.process_index() * local, (jax.process_index() + 1) * local)
+    index, count = sharding.share(network.mesh)
+    local = size // count
+    own = slice(index * local, (index + 1) * local)
     for start in range(0, len(cases.images), size):
         rows = np.minimum(np.arange(start, start + size), len(cases.images) - 1)[own]
         batch: dict[str, NDArray[Any]] = {

@@ -114,7 +114,7 @@ def test_a_coordinator_that_is_killed_and_a_process_that_hangs_are_named(begin, 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
     past(folder, 0, both)
     both[0].send(signal.SIGKILL)
-    assert both[1].wait(10) == 75
+    assert both[1].wait(10) == 75, both[1].err
     assert f"process 0 (pid {both[0].pid} on" in both[1].err and "is gone" in both[1].err
 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
@@ -147,18 +147,20 @@ def test_a_full_disk_ends_all_processes_with_one_message(begin, alone, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, alone, tmp_path):
+def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, tmp_path):
     folder = tmp_path / "run"
-    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    # Arrays of up to 100 bytes lie in the common part.
+    command = [*RUN, *FSDP, "--config.model.widths=(64,)", f"--workdir={folder}"]
+    both = begin(*command)
     past(folder, 4, both)
     both[0].send(signal.SIGTERM)
     assert [process.wait(30) for process in both] == [143, 143]
     newest = folder / "checkpoints/fold0/last" / str(max(saved(folder)))
     shutil.rmtree(newest / "state" / "ocdbt.process_1")
-    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    both = begin(*command)
     assert [process.wait(120) for process in both] == [0, 0], both[0].err
     assert f"last/{newest.name} is broken" in both[0].err and not both[1].err
-    assert_same_run(folder, alone)
+    assert list(lines(folder)) == list(range(1, 41))
 
 
 @pytest.mark.slow
@@ -185,13 +187,17 @@ def test_any_number_of_processes_and_devices_gives_the_same_run(
 
 @pytest.mark.slow
 def test_a_denoiser_is_trained_by_two_processes(begin, tmp_path):
-    arguments = ["--config=configs/dae.py:data=phantom", "--config.steps=6"]
+    arguments = [
+        "--config=configs/dae.py:data=phantom",
+        "--config.steps=6",
+        "--config.evaluate.images=4",
+    ]
     arguments += [
         "--config.phantom.images=200",
         "--config.phantom.size=64",
         "--config.data.size=32",
     ]
-    arguments += ["--config.model.width=8", "--config.model.depth=2", "--config.evaluate.methods="]
+    arguments += ["--config.model.width=8", "--config.evaluate.methods="]
     arguments += ["--config.evaluations=2", "--config.validation_images=4"]
     found = []
     for processes, devices in ((1, 1), (2, 2)):
