@@ -25,6 +25,7 @@ UNKNOWN = re.compile(r"Unknown command line flag '(?P<name>[^']+)'")
 FLAGS = ["config", "workdir", "sweep", "shard", "dry", "merge"]
 FLAGS += ["coordinator", "processes", "process", "peer_timeout"]
 # Flags that are no field of any config.
+FLAGS = ["config", "workdir", "coordinator", "processes", "process", "peer_timeout"]
 OVERRIDE = "config.override"
 OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flags win over it"
 

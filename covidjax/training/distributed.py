@@ -1,17 +1,18 @@
 """Several processes, one run: found by JAX's cluster detection or by flags, started, and ended."""
 
 import contextlib
+import ctypes
 import os
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
 
-from covidjax.training.channel import LOST, Channel, Place, say
+from covidjax.training.channel import Channel, Place, say
 from covidjax.training.rendezvous import PeerError, meet
 
 # Ours speaks first, and names the process that is lost. JAX's own heartbeat would end a process
@@ -98,7 +99,8 @@ def start(place: Place, same: Mapping[str, str], word: str, timeout: float) -> C
     # Where JAX found the cluster it also says which GPU is whose.
     method = "deactivate" if place.found_by == "flags" else None
     channel.watch()
-    with _ending_by(channel), warnings.catch_warnings():
+    _abort_slowly()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of clusters that are not this one
         jax.distributed.initialize(
             place.address,
@@ -113,27 +115,19 @@ def start(place: Place, same: Mapping[str, str], word: str, timeout: float) -> C
     return channel
 
 
-@contextlib.contextmanager
-def _ending_by(channel: Channel) -> Iterator[None]:
-    """JAX's client, made meanwhile, ends the process by our message instead of a stack trace."""
-    try:
-        from jax._src.lib import _jax
+def _abort_slowly() -> None:
+    """Gives `Channel` the time to name the process that is lost.
 
-        made: Callable[..., Any] = _jax.get_distributed_runtime_client
-    except (ImportError, AttributeError):
-        yield
-        return
-
-    def on_error(status: Any) -> None:
-        channel.wait_for_word()  # our own watch knows better
-        say(" ".join(str(status).split())[:400])
-        os._exit(LOST)
-
-    _jax.get_distributed_runtime_client = partial(made, missed_heartbeat_callback=on_error)
-    try:
-        yield
-    finally:
-        _jax.get_distributed_runtime_client = made
+    JAX's client aborts the process the moment the coordinator's connection ends, and says no more
+    than that. An abort now waits some seconds first, in which the channel ends the process with its
+    own message and status: the handler is libc's sleep itself, called with the signal's number, for
+    no Python can run at that point.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not on Windows
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        libc.signal.restype = ctypes.c_void_p
+        libc.signal(signal.SIGABRT, ctypes.cast(libc.sleep, ctypes.c_void_p))
 
 
 def is_coordinator() -> bool:

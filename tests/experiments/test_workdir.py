@@ -157,3 +157,45 @@ def test_nobody_joins_a_run_that_is_held(tmp_path: Path, monkeypatch: pytest.Mon
         pytest.raises(workdir.WorkdirError, match="another process is running"),
     ):
         workdir.join(tmp_path, config(), PREPARED, "split")
+
+
+def test_checkpoints_elsewhere_carry_the_config_and_serve_a_new_workdir(tmp_path: Path) -> None:
+    far = tmp_path / "far"
+    made = config()
+    with made.unlocked():
+        made.checkpoint_dir = str(far)
+    with workdir.claim(tmp_path / "one", made, PREPARED, "split"):
+        assert json.loads((far / "config.json").read_text())["config"]["seed"] == 0
+    with workdir.claim(tmp_path / "two", made, PREPARED, "split") as finished:
+        assert not finished
+    with made.unlocked():
+        made.seed = 1
+    said = refused(tmp_path / "three", made)
+    assert f"--config.checkpoint_dir={far} holds a run with another config (seed: 0 there" in said
+
+
+def test_a_run_may_go_on_on_other_devices(tmp_path: Path) -> None:
+    made = config()
+    fields = ("sharding", "shards", "shard_from", "keep", "checkpoint_dir")
+    for values in (("data", 0, 9, 2, ""), ("fsdp", 2, 0, 3, str(tmp_path / "far"))):
+        with made.unlocked():
+            made.update(dict(zip(fields, values, strict=True)))
+        with workdir.claim(tmp_path / "run", made, PREPARED, "split"):
+            pass
+    assert not workdir.decisive(made).keys() & {f"config.{name}" for name in fields}
+    assert workdir.decisive(made)["config.seed"] == "0"
+
+
+def test_a_process_waits_for_the_coordinator_s_folder_and_must_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workdir, "SEEN_SECONDS", 0.2)
+    monkeypatch.setattr(workdir.distributed, "is_coordinator", lambda: False)
+    monkeypatch.setattr(workdir.distributed, "share", lambda _: True)
+    said = refused(tmp_path / "run", config())
+    assert f"does not see the coordinator's --workdir={tmp_path / 'run'}" in said
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with workdir.claim(tmp_path / "run", config(), PREPARED, "split") as finished:
+        assert finished

@@ -96,14 +96,14 @@ def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_
 
 
 def test_a_process_that_does_not_come_is_named_and_nothing_is_written(begin, tmp_path):
-    arguments = ["--peer_timeout=2", f"--workdir={tmp_path / 'run'}"]
+    arguments = ["--peer_timeout=4", f"--workdir={tmp_path / 'run'}"]
     some = begin(*arguments, processes=4, only=[0, 2])
     late = begin(*arguments, processes=2, only=[1])[0]
     for process in some:
-        assert process.wait(2 + 10) == 2
+        assert process.wait(4 + 10) == 2
         assert "processes 1, 3 of 4 did not come to localhost:" in process.err
         assert process.err.count("\n") == 1
-    assert late.wait(2 + 10) == 2
+    assert late.wait(4 + 10) == 2
     assert "process 0 of 2, the coordinator at localhost:" in late.err
     assert late.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
@@ -114,7 +114,7 @@ def test_a_coordinator_that_is_killed_and_a_process_that_hangs_are_named(begin, 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
     past(folder, 0, both)
     both[0].send(signal.SIGKILL)
-    assert both[1].wait(10) == 75
+    assert both[1].wait(10) == 75, both[1].err
     assert f"process 0 (pid {both[0].pid} on" in both[1].err and "is gone" in both[1].err
 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
@@ -147,18 +147,20 @@ def test_a_full_disk_ends_all_processes_with_one_message(begin, alone, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, alone, tmp_path):
+def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, tmp_path):
     folder = tmp_path / "run"
-    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    # Arrays of up to 100 bytes lie in the common part.
+    command = [*RUN, *FSDP, "--config.model.widths=(64,)", f"--workdir={folder}"]
+    both = begin(*command)
     past(folder, 4, both)
     both[0].send(signal.SIGTERM)
     assert [process.wait(30) for process in both] == [143, 143]
     newest = folder / "checkpoints/fold0/last" / str(max(saved(folder)))
     shutil.rmtree(newest / "state" / "ocdbt.process_1")
-    both = begin(*RUN, *FSDP, f"--workdir={folder}")
+    both = begin(*command)
     assert [process.wait(120) for process in both] == [0, 0], both[0].err
     assert f"last/{newest.name} is broken" in both[0].err and not both[1].err
-    assert_same_run(folder, alone)
+    assert list(lines(folder)) == list(range(1, 41))
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def damaged_copies(folder):
     """Copies of a run's checkpoints, in each of which one file of the newest is cut or gone."""
     newest = folder / "last" / "8"
     for path in sorted(path for path in newest.rglob("*") if path.is_file()):
-        for keep in (0.5, None):
+        for keep in (0.5, None) if "/d/" in str(path) or "/state/" not in str(path) else (0.5,):
             copy = folder.with_name("copy")
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(folder, copy)

@@ -114,11 +114,8 @@ def test_a_cut_state_takes_the_step_that_a_whole_one_takes(cut, whole):
     assert jax.tree.map(lambda leaf: leaf.sharding, ours) == cut[1]
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_a_checkpoint_of_eight_devices_is_read_on_fewer_and_the_other_way_round(
-    cut, tmp_path, devices
-):
-    few = sharding.make_mesh(jax.devices()[:devices])
+def test_a_checkpoint_of_eight_devices_is_read_on_two_and_the_other_way_round(cut, tmp_path):
+    few = sharding.make_mesh(jax.devices()[:2])
     optimizer = tiny.make_optimizer()
     small = state.create(MODEL, optimizer, SHAPE, jax.random.key(1), few)
     for number, (one, other) in enumerate([(cut[2], small), (small, cut[2])]):
@@ -143,8 +140,7 @@ class Straight(nn.Module):
         return nn.Dense(2)(nn.tanh(nn.Dense(8)(images.reshape(len(images), -1))))
 
 
-@pytest.mark.parametrize("parts", [2, 4, 8])
-def test_micro_batches_give_the_update_of_the_whole_batch(parts):
+def test_micro_batches_give_the_update_of_the_whole_batch():
     model = Straight()
     loss_fn = objective.make_loss(model, 2, 0.1, None)
     optimizer = optax.sgd(0.5)
@@ -152,7 +148,7 @@ def test_micro_batches_give_the_update_of_the_whole_batch(parts):
     batch = {name: jnp.asarray(column) for name, column in tiny.first_batch().items()}
     options = {"loss_fn": loss_fn, "optimizer": optimizer, "ema_decay": 0.9}
     expected, figures = steps.train_step(fresh, batch, tiny.KEY, **options)
-    ours, found = steps.train_step(fresh, batch, tiny.KEY, accumulate=parts, **options)
+    ours, found = steps.train_step(fresh, batch, tiny.KEY, accumulate=4, **options)
     assert tiny.differs(expected.params, fresh.params) and found.keys() == figures.keys()
     for a, b in zip(
         jax.tree.leaves((ours, found)), jax.tree.leaves((expected, figures)), strict=True
@@ -167,7 +163,7 @@ def test_a_batch_that_cannot_be_cut_for_devices_and_micro_batches_is_refused():
         sharding.check_batch_size(64, mesh, 3)
 
 
-def test_a_stop_goes_from_one_process_s_part_of_the_batch_to_all(whole):
+def test_a_stop_goes_from_one_process_s_part_of_the_batch_to_all():
     """`loop.fit` adds the column where there are several processes."""
     batch = {name: jnp.asarray(column) for name, column in tiny.first_batch().items()}
     batch["stop"] = jnp.array([0] * 7 + [15], jnp.int32)

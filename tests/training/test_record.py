@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto import event_pb2
 
+from covidjax.training import distributed
 from covidjax.training.record import Record, progress_bar
 
 
@@ -110,3 +111,19 @@ def test_the_progress_bar_starts_at_what_is_done_and_can_be_quiet(capsys):
     with progress_bar(100, 40, "fold2", quiet=True) as bar:
         bar.update(60)
     assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_is_not_the_coordinator_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "is_coordinator", lambda: False)
+    with Record(tmp_path, "PHANTOM") as log:
+        log.write(1, "train", {"loss": 1.0})
+    assert not list(tmp_path.iterdir())
+
+
+def test_events_that_cannot_be_written_end_the_run_instead_of_blocking_it(tmp_path):
+    """As on a full disk: TensorBoard's thread ends, and its queue would fill."""
+    with Record(tmp_path) as log:
+        log.write(1, "train", {"loss": 1.0})
+        log.events.file_writer.event_writer._worker.stop()
+        with pytest.raises(OSError, match="TensorBoard's events cannot be written"):
+            log.write(2, "train", {"loss": 1.0})
