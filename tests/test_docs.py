@@ -25,6 +25,7 @@ VARIABLES = {
     "SLURM_PROCID": "1",
     "JOB_COMPLETION_INDEX": "1",
     "I": "1",
+    "i": "1",
 }
 SBATCH = (
     *("job-name", "nodes", "ntasks", "ntasks-per-node", "gpus", "gpus-per-node", "cpus-per-task"),

