@@ -1,6 +1,9 @@
 """A hundred thousand images, from the archive to the train step: memory does not grow with them.
 
-pytest -m slow tests/data/test_many_examples.py -s
+    pytest -m slow tests/data/test_many_examples.py -s
+
+Four minutes on two busy cores. A build's peak was 327 MB for 10,000 images and 404 MB for 100,000;
+training took 549 MB after a third of the steps and at their end.
 """
 
 import csv
