@@ -1,7 +1,7 @@
 """Two processes with four devices each: the same run as one; killed, stopped, and gone on with.
 
 `pytest -m slow tests/multihost` also hangs a process, kills the coordinator, fills disks, takes a
-part out of a checkpoint, and tries other numbers of processes and devices (5 minutes).
+part out of a checkpoint, and tries other numbers of processes and devices (7 busy minutes).
 """
 
 import json
