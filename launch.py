@@ -24,6 +24,7 @@ docs/multihost.md.
 """
 
 import importlib
+import logging as python_logging
 import signal
 import sys
 import time
@@ -72,6 +73,8 @@ AS_TYPED = tuple(sys.argv)  # parsing takes some of it out
 def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
+    # Of a first start on a machine, where it stands between our lines.
+    python_logging.getLogger("matplotlib.font_manager").setLevel(python_logging.ERROR)
     steps.keep_compiled(cache_root() / "xla")
     config = FLAGS.config.lock()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -189,6 +189,10 @@ def _is_free(name: str) -> bool:
     return name in FREE_FIELDS or name.startswith(FREE_SECTIONS)
 
 
+# Fields that a run of an earlier version lacks, and what it did.
+LATER_FIELDS = {"accumulate": 1}
+
+
 def _check_same(
     workdir: os.PathLike[str],
     saved: Mapping[str, Any],
@@ -196,7 +200,9 @@ def _check_same(
     setting: str = "workdir",
 ) -> None:
     """Raises WorkdirError where the saved run would give other figures."""
-    before, after = flatten(saved["config"]), flatten(now["config"])
+    after = flatten(now["config"])
+    before = {name: LATER_FIELDS[name] for name in LATER_FIELDS if name in after}
+    before |= flatten(saved["config"])
     for one, other in ((before, saved), (after, now)):
         for fact in ("fingerprint", "split", "external"):
             one[f"the data's {fact}"] = str(other["data"].get(fact) or "none")[:16]

@@ -91,6 +91,17 @@ def test_a_saved_field_that_is_gone_or_new_is_named(tmp_path: Path) -> None:
     assert "retired: 0 there, missing now" in line
 
 
+def test_a_run_of_before_micro_batches_goes_on_with_one_and_with_no_other(tmp_path: Path) -> None:
+    def now(count: int) -> ml_collections.ConfigDict:
+        return ml_collections.ConfigDict({**config().to_dict(), "accumulate": count})
+
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
+        pass
+    with workdir.claim(tmp_path, now(1), PREPARED, "split") as finished:
+        assert finished is False
+    assert "accumulate: 1 there, 2 now" in refused(tmp_path, now(2))
+
+
 def test_other_data_are_refused(tmp_path: Path) -> None:
     with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
