@@ -201,7 +201,7 @@ def _check_same(
 ) -> None:
     """Raises WorkdirError where the saved run would give other figures."""
     after = flatten(now["config"])
-    before = {name: LATER_FIELDS[name] for name in LATER_FIELDS if name in after}
+    before: dict[str, Any] = {name: LATER_FIELDS[name] for name in LATER_FIELDS if name in after}
     before |= flatten(saved["config"])
     for one, other in ((before, saved), (after, now)):
         for fact in ("fingerprint", "split", "external"):
