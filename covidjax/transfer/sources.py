@@ -253,4 +253,4 @@ def read_run(workdir: Path, network: str) -> dict[str, Any]:
 
 
 def _config(workdir: Path) -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(_json(workdir / "config.json")["config"])
+    return ml_collections.ConfigDict(_json(workdir / "config.json").get("config", {}))

@@ -98,6 +98,8 @@ def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+# pytest -m slow tests/end_to_end/test_launch.py
+@pytest.mark.slow
 def test_folds_trained_apart_and_merged_are_the_cross_validation(
     covid: Run, launch: Callable, tmp_path: Path
 ) -> None:
