@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.data import source
-from covidjax.data.noise import NOISES, Noise
+from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table
 from covidjax.evaluation import results
 from covidjax.experiments import dip_fit, dip_queue, dip_report, dip_tasks, dip_warm, workdir
@@ -172,21 +172,6 @@ def shapes_of(config: ml_collections.ConfigDict) -> Any:
     return jax.eval_shape(make_model(config).init, jax.random.key(0), inputs)["params"]
 
 
-def problem_of(
-    config: ml_collections.ConfigDict, pixels: NDArray[np.uint8], row: int, key: jax.Array
-) -> dip_tasks.Problem:
-    """What is asked of the image in that row."""
-    return dip_tasks.make_problem(
-        config.task,
-        pixels[row].astype(np.float32) / 255,
-        key,
-        noise=Noise(config.noise.kind),
-        level=config.level,
-        mask=config.mask,
-        factor=config.factor,
-    )
-
-
 def make_work(
     config: ml_collections.ConfigDict,
     pixels: NDArray[np.uint8],
@@ -220,7 +205,7 @@ def make_work(
     return dip_queue.Work(
         engine,
         config.seed,
-        partial(problem_of, config, pixels),
+        partial(dip_tasks.problem_of, config, pixels),
         begin,
         folder / "images",
         phantom,
@@ -251,7 +236,9 @@ def learn(
     input_key, learn_key = jax.random.split(jax.random.fold_in(key, len(table)))
     sides = (config.data.size, config.data.size)
     targets = [
-        lambda row=row: problem_of(config, pixels, row, jax.random.fold_in(key, int(row))).target
+        lambda row=row: (
+            dip_tasks.problem_of(config, pixels, row, jax.random.fold_in(key, int(row))).target
+        )
         for row in chosen
     ]
     label = "Reptile"

@@ -214,7 +214,6 @@ def unbiased(average: Picture, steps: Array | int, recipe: Recipe) -> Picture:
 class Engine:
     """The compiled parts that all fits of one size share."""
 
-    model: Any
     optimizer: Any
     recipe: Recipe
     run_chunk: Callable[..., tuple[Fit, dict[str, NDArray[np.float32]]]]
@@ -234,7 +233,7 @@ def make_engine(model: Any, recipe: Recipe, measure: Callable[[Array], Array]) -
     }
     one = partial(step, **parts)
     by_python = jax.default_backend() == "cpu"
-    run_chunk = _python_chunk(one) if by_python else _scanned_chunk(one, recipe.chunk)
+    run_chunk = _python_chunk(one) if by_python else _scanned_chunk(one)
 
     def fresh(key: PRNGKeyArray, inputs: Array, params: Any = None) -> Fit:
         if params is None:
@@ -242,7 +241,7 @@ def make_engine(model: Any, recipe: Recipe, measure: Callable[[Array], Array]) -
         return begin(model, optimizer, recipe, inputs, params)
 
     copy = jax.jit(partial(jax.tree.map, jnp.copy))
-    return Engine(model, optimizer, recipe, run_chunk, jax.jit(fresh), copy)
+    return Engine(optimizer, recipe, run_chunk, jax.jit(fresh), copy)
 
 
 def _python_chunk(one: Callable[..., Any]) -> Callable[..., Any]:
@@ -260,7 +259,7 @@ def _python_chunk(one: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _scanned_chunk(one: Callable[..., Any], chunk: int) -> Callable[..., Any]:
+def _scanned_chunk(one: Callable[..., Any]) -> Callable[..., Any]:
     @partial(jax.jit, donate_argnums=0, static_argnums=4)
     def several(fit: Fit, inputs: Array, target: Target, key: PRNGKeyArray, count: int) -> Any:
         return jax.lax.scan(lambda now, _: one(now, inputs, target, key), fit, length=count)

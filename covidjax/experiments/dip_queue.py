@@ -205,8 +205,7 @@ def figures_of(problem: Problem, fitted: Fitted, clean: Picture) -> dict[str, fl
 
 def psnr_of(picture: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
     """dB, for values in [0, 1]."""
-    with np.errstate(divide="ignore"):
-        return float(-10 * np.log10(np.mean((picture.astype(np.float64) - clean) ** 2)))
+    return float(image_quality.psnr(clean.reshape(1, 1, -1), picture.reshape(1, 1, -1))[0])
 
 
 def ssim(problem: Problem, picture: Picture) -> float:

@@ -1,6 +1,5 @@
 """What a Deep Image Prior run leaves: `results.json`, a CSV of the images, figures."""
 
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -193,12 +192,9 @@ def _tuning_images(
     rows = np.random.default_rng(config.data_seed).permutation(np.flatnonzero(free.to_numpy()))
     clean, noisy = [], []
     for row in rows[: config.tune_images]:
-        picture = pixels[row].astype(np.float32) / 255
         key = jax.random.fold_in(jax.random.key(config.seed), int(row))
-        problem = dip_tasks.make_problem(
-            "denoise", picture, key, noise=Noise(config.noise.kind), level=config.level
-        )
-        clean.append(picture)
+        problem = dip_tasks.problem_of(config, pixels, int(row), key)
+        clean.append(np.asarray(problem.target.clean)[..., 0])
         noisy.append(problem.given)
     return np.stack(clean), np.stack(noisy)
 
@@ -225,8 +221,14 @@ def write_figures(
     arrays = [dip_queue.read_arrays(images, jobs[index]) for index in firsts]
     names = [jobs[index].image for index in firsts]
     stopped = [rows[index]["stop"] for index in firsts]
-    draw = functools.partial(dip_plots.write_curves, phantom=phantom)
-    draw(folder / "curves.png", names, arrays, stopped, title=f"Deep Image Prior, {config.task}")
+    dip_plots.write_curves(
+        folder / "curves.png",
+        names,
+        arrays,
+        stopped,
+        phantom=phantom,
+        title=f"Deep Image Prior, {config.task}",
+    )
     dip_plots.write_pictures(
         folder / "pictures.png",
         names,

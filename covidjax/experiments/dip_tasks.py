@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
@@ -122,6 +123,21 @@ def check_sizes(task: str, size: int, factor: int) -> None:
     if task == "super" and (factor not in FACTORS or size % factor):
         known = ", ".join(map(str, FACTORS))
         raise ValueError(f"config.factor={factor}: known are {known}, which must divide {size}")
+
+
+def problem_of(
+    config: ml_collections.ConfigDict, pixels: NDArray[np.uint8], row: int, key: jax.Array
+) -> Problem:
+    """What is asked of the image in that row."""
+    return make_problem(
+        config.task,
+        pixels[row].astype(np.float32) / 255,
+        key,
+        noise=Noise(config.noise.kind),
+        level=config.level,
+        mask=config.mask,
+        factor=config.factor,
+    )
 
 
 def named(config: Any) -> str:

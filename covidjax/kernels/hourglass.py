@@ -6,7 +6,6 @@ Gradients are reverse-mode.
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,18 +35,18 @@ def conv(
       stride: of both sides.
     """
     pad = kernel.shape[0] // 2
-    compiled = build.in_use() and images.dtype == jnp.float32
     if kernel.shape[0] == 1 and stride == 1 and kernel.shape[-1] % native.LANES:
+        compiled = build.in_use() and images.dtype == jnp.float32
         few = kernel.shape[-1] <= FEW and kernel.shape[-2] % native.LANES == 0
         return (_few if compiled and few else jnp.matmul)(images, kernel[0, 0])
-    if compiled and kernel.shape[-1] % native.LANES == 0:
-        if kernel.shape[0] == 3 and stride == 1 and max(images.shape[1:3]) >= native.SMALLEST:
-            return native.conv3x3(images, kernel, True)
-        return native.conv_patches(images, kernel, (stride, stride, *(pad,) * 4, int(pad > 0)))
+    strides, pads = (stride, stride), ((pad, pad), (pad, pad))
+    found = native.conv(images, kernel, strides, pads, mirror=pad > 0)
+    if found is not None:
+        return found
     if pad:
         images = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
     return lax.conv_general_dilated(
-        images, kernel, (stride, stride), "VALID", dimension_numbers=native.LAYOUT
+        images, kernel, strides, "VALID", dimension_numbers=native.LAYOUT
     )
 
 
@@ -75,7 +74,7 @@ def perturb(images: Images, key: PRNGKeyArray, deviation: float) -> Images:
     """With normal noise added; no gradient. Compiled and plain noise differ in their numbers."""
     if build.in_use() and images.dtype == jnp.float32:
         words = jax.random.bits(key, (2,))
-        call = _call("perturb", images.shape)
+        call = native.ffi_call("perturb", images.shape)
         return call(images, words, deviation=np.float32(deviation))[0]
     return images + deviation * jax.random.normal(key, images.shape, images.dtype)
 
@@ -102,7 +101,7 @@ def _normalize(x: Array, scale: Array, bias: Array) -> Array:
 @jax.custom_vjp
 def _few(x: Array, matrix: Array) -> Array:
     """A product with at most FEW columns."""
-    return _call("few_forward", (*x.shape[:-1], matrix.shape[1]))(x, matrix)[0]
+    return native.ffi_call("few_forward", (*x.shape[:-1], matrix.shape[1]))(x, matrix)[0]
 
 
 def _few_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -111,8 +110,8 @@ def _few_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _few_backward(residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, matrix = residuals
-    d_x = _call("few_input_gradient", x.shape)(dy, matrix)[0]
-    return d_x, _call("few_kernel_gradient", matrix.shape)(x, dy)[0]
+    d_x = native.ffi_call("few_input_gradient", x.shape)(dy, matrix)[0]
+    return d_x, native.ffi_call("few_kernel_gradient", matrix.shape)(x, dy)[0]
 
 
 _few.defvjp(_few_forward, _few_backward)
@@ -124,14 +123,14 @@ def _norm(x: Array, scale: Array, bias: Array) -> Array:
 
 
 def _norm_forward(x: Array, scale: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
-    call = _call("norm_forward", x.shape, *[(x.shape[0], x.shape[-1])] * 2)
+    call = native.ffi_call("norm_forward", x.shape, *[(x.shape[0], x.shape[-1])] * 2)
     y, mean, inverse = call(x, scale, bias, epsilon=np.float32(EPSILON), slope=np.float32(SLOPE))
     return y, (x, scale, bias, mean, inverse)
 
 
 def _norm_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
     x, *others = residuals
-    call = _call("norm_backward", x.shape, x.shape[-1:], x.shape[-1:])
+    call = native.ffi_call("norm_backward", x.shape, x.shape[-1:], x.shape[-1:])
     return tuple(call(x, dy, *others, slope=np.float32(SLOPE)))
 
 
@@ -148,7 +147,7 @@ def _merge_forward(
 ) -> tuple[Array, tuple[Array, ...]]:
     channels = scale.shape[0]
     shapes = [(*skip.shape[:3], channels), *[(skip.shape[0], channels)] * 2]
-    y, *moments = _call("merge_forward", *shapes)(
+    y, *moments = native.ffi_call("merge_forward", *shapes)(
         deep, skip, scale, bias, epsilon=np.float32(EPSILON)
     )
     return y, (deep, skip, scale, *moments)
@@ -156,13 +155,8 @@ def _merge_forward(
 
 def _merge_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
     deep, skip, scale, *moments = residuals
-    call = _call("merge_backward", deep.shape, skip.shape, scale.shape, scale.shape)
+    call = native.ffi_call("merge_backward", deep.shape, skip.shape, scale.shape, scale.shape)
     return tuple(call(deep, skip, dy, scale, *moments))
 
 
 _merge.defvjp(_merge_forward, _merge_backward)
-
-
-def _call(name: str, *shapes: tuple[int, ...]) -> Any:
-    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    return jax.ffi.ffi_call(f"covidjax_{name}", results, vmap_method="sequential")

@@ -33,16 +33,24 @@ Window = tuple[int, ...]
 
 
 def conv(
-    images: Images, kernel: Kernel, strides: tuple[int, int], pads: tuple[tuple[int, int], ...]
+    images: Images,
+    kernel: Kernel,
+    strides: tuple[int, int],
+    pads: tuple[tuple[int, int], ...],
+    *,
+    mirror: bool = False,
 ) -> Images | None:
-    """The convolution by the kernel that is fastest for its shape; None where there is none."""
+    """The convolution by the kernel that is fastest for its shape; None where there is none.
+
+    Beyond the edge are zeros, or with `mirror` the image's reflection.
+    """
     inputs, outputs = kernel.shape[2:]
     if not build.in_use() or images.dtype != jnp.float32 or outputs % LANES:
         return None
     same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and pads == ((1, 1), (1, 1))
-    if same and inputs % LANES == 0 and max(images.shape[1:3]) >= SMALLEST:
-        return conv3x3(images, kernel)
-    return conv_patches(images, kernel, (*strides, *pads[0], *pads[1]))
+    if same and (mirror or inputs % LANES == 0) and max(images.shape[1:3]) >= SMALLEST:
+        return conv3x3(images, kernel, mirror)
+    return conv_patches(images, kernel, (*strides, *pads[0], *pads[1], int(mirror)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -74,7 +82,7 @@ def _convolve(images: Array, kernel: Array, mirror: bool, *, turned: bool) -> Ar
     """With `turned` by the kernel of the input's gradient: rotated, its channels exchanged."""
     outputs, inputs = kernel.shape[3 - turned], kernel.shape[2 + turned]
     shapes = [(*images.shape[:3], outputs), (PLANES, inputs, _filled(outputs))]
-    call = _call("winograd_forward", *shapes)
+    call = ffi_call("winograd_forward", *shapes)
     return call(images, kernel, turned=turned, mirror=mirror)[0]
 
 
@@ -88,7 +96,7 @@ def _kernel_gradient(images: Array, gradient: Array, mirror: bool) -> Array:
     # Each plane has a margin, so that planes do not all fall on the same lines of the cache.
     space = (PLANES, tiles * row + 2 * LANES)
     shapes = [(3, 3, inputs, outputs), (PLANES, inputs, outputs), space]
-    call = _call("winograd_kernel_gradient", *shapes)
+    call = ffi_call("winograd_kernel_gradient", *shapes)
     return call(images, gradient, tiles=np.int64(tiles), mirror=mirror)[0]
 
 
@@ -108,7 +116,7 @@ def conv_patches(images: Images, kernel: Kernel, window: Window) -> Images:
             images.shape[1:3], kernel.shape[:2], window[:2], (window[2:4], window[4:6]), strict=True
         )
     )
-    call = _call("patches_forward", (images.shape[0], rows, columns, kernel.shape[-1]))
+    call = ffi_call("patches_forward", (images.shape[0], rows, columns, kernel.shape[-1]))
     return call(images, kernel, window=_corner(window))[0]
 
 
@@ -124,7 +132,7 @@ def _patches_backward(
     images, kernel = residuals
     depth, outputs = kernel.size // kernel.shape[-1], kernel.shape[-1]
     places = min(gradient.size // outputs, max(1, PATCHES_BYTES // (4 * depth)))
-    call = _call("patches_kernel_gradient", kernel.shape, (places, depth))
+    call = ffi_call("patches_kernel_gradient", kernel.shape, (places, depth))
     d_kernel = call(images, gradient, window=_corner(window))[0]
     return _patches_input_gradient(images, kernel, gradient, window), d_kernel
 
@@ -138,7 +146,7 @@ def _patches_input_gradient(images: Array, kernel: Array, gradient: Array, windo
     ):
         return conv_patches(gradient, turned[None, None], window)
     if turned.shape[1] % LANES == 0:
-        call = _call("patches_input_gradient", images.shape)
+        call = ffi_call("patches_input_gradient", images.shape)
         return call(gradient, kernel, turned, window=_corner(window))[0]
 
     def plain(x: Array) -> Array:
@@ -153,7 +161,8 @@ def _patches_input_gradient(images: Array, kernel: Array, gradient: Array, windo
 conv_patches.defvjp(_patches_forward, _patches_backward)
 
 
-def _call(name: str, *shapes: tuple[int, ...]) -> Callable[..., Any]:
+def ffi_call(name: str, *shapes: tuple[int, ...]) -> Callable[..., Any]:
+    """The kernel of that name, whose results are float32 of those shapes."""
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     return jax.ffi.ffi_call(f"covidjax_{name}", results, vmap_method="sequential")
 

@@ -1,9 +1,7 @@
 // The noise on the input of a Deep Image Prior.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "buffers.h"
 #include "parallel.h"
@@ -13,6 +11,7 @@ namespace covidjax {
 namespace {
 
 typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
+typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
 
 // Mixes 32 bits thoroughly (Chris Wellons' "lowbias32").
 inline Bits mixed(Bits h) {
@@ -29,7 +28,6 @@ inline Vector logarithm(Vector x) {
   Bits bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
   const Bits shifted = bits - 0x3f3504f3U;
-  typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
   const Ints exponent = reinterpret_cast<const Ints&>(shifted) >> 23;
   bits = (shifted & 0x7fffffU) + 0x3f3504f3U;
   Vector m;
@@ -53,7 +51,6 @@ inline Vector root(Vector x) {
 // Standard normal numbers of uniform bits: sqrt(2) erfinv (Giles 2010, "Approximating the erfinv
 // function"), the far tail apart.
 inline Vector normal(Bits bits) {
-  typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
   const Ints top = reinterpret_cast<const Ints&>(bits) >> 8;  // -2^23 to 2^23 - 1
   const Vector u = (__builtin_convertvector(top, Vector) + 0.5f) * 1.1920929e-7f;  // in (-1, 1)
   const Vector w = -logarithm((1.0f - u) * (1.0f + u));

@@ -218,7 +218,7 @@ void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_
                   float* to) {
   const int64_t full = filled(out);
   parallel_for(pool, in, [&](int64_t i) {
-    alignas(64) float weights[TAPS * TAPS][LANES] = {};
+    alignas(64) float weights[TAPS * TAPS][LANES];
     for (int64_t o = 0; o < full; o += LANES) {
       const int64_t count = std::min<int64_t>(LANES, out - o);
       Vector w[TAPS * TAPS], half[TILE * TAPS];

@@ -160,7 +160,7 @@ def test_a_scan_of_steps_equals_a_loop_of_them(engine):
         "recipe": RECIPE,
         "measure": lambda y: y,
     }
-    scanned = dip_fit._scanned_chunk(functools.partial(dip_fit.step, **parts), 3)
+    scanned = dip_fit._scanned_chunk(functools.partial(dip_fit.step, **parts))
     one, looped = engine.run_chunk(engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY, 3)
     other, found = scanned(engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY, 3)
     np.testing.assert_allclose(found["loss"], looped["loss"], rtol=1e-3)
