@@ -4,11 +4,11 @@ Build it with `python -m tfds_coronahack --archive=coronahack-chest-xraydataset.
 and read it with `tfds.data_source("coronahack", split="train", data_dir=DIR)`.
 """
 
-from tfds_coronahack.archive import ArchiveError, archive_key
+from tfds_coronahack.archive import ArchiveError, archive_key, is_url
 from tfds_coronahack.kaggle import DownloadError, download
 from tfds_coronahack.preparation import outdated_dirs, prepare, prepared_dir
 from tfds_coronahack.report import read_report
-from tfds_coronahack.sources import parse_sources, sources_key
+from tfds_coronahack.sources import parse_sources, sources_key, split_source
 from tfds_coronahack.tfds_coronahack_dataset_builder import Coronahack
 
 __all__ = [
@@ -17,10 +17,12 @@ __all__ = [
     "DownloadError",
     "archive_key",
     "download",
+    "is_url",
     "outdated_dirs",
     "parse_sources",
     "prepare",
     "prepared_dir",
     "read_report",
     "sources_key",
+    "split_source",
 ]

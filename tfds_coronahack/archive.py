@@ -131,9 +131,9 @@ def locate(path: Place) -> Place:
     )
 
 
-def is_url(path: Place) -> bool:
+def is_url(path: str | os.PathLike[str]) -> bool:
     """Whether it is no local path."""
-    return isinstance(path, str) and "://" in path
+    return "://" in os.fspath(path)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ import json
 import os
 import tempfile
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ from tfds_coronahack.archive import Archive, ArchiveError, EntryError
 from tfds_coronahack.decoding import UnreadableImageError, decode_with_facts
 from tfds_coronahack.groups import group_of, merge_groups
 from tfds_coronahack.metadata import Row, parse_rows
+from tfds_coronahack.threads import in_turn
 
 _AHEAD = 4  # images a thread that are looked at before their turn: more would fill the memory
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,12 @@ class Record:
 class Catalog:
     """What archives hold: the examples in the order of their rows, and all that is odd in them.
 
-    `archive` is the name of it, or of all with a comma between; `rows_of` counts each source's.
+    `archives` are the names of each source's; `rows_of` counts its rows.
     """
 
-    archive: str
     archives: dict[str, str]
     rows_of: dict[str, int]
     phantom: dict[str, object] | None
-    rows: int
     records: tuple[Record, ...]
     missing_files: tuple[str, ...]
     files_without_row: tuple[str, ...]
@@ -134,11 +130,9 @@ def make_catalog(archives: Mapping[str, Archive], *, progress: bool = True) -> C
     )
     markers = (_read_marker(archive) for archive in archives.values())
     return Catalog(
-        archive=names,
         archives={source: archive.name for source, archive in archives.items()},
         rows_of=rows_of,
         phantom=next((marker for marker in markers if marker is not None), None),
-        rows=sum(rows_of.values()),
         records=tuple(records),
         missing_files=tuple(odd["missing"]),
         files_without_row=tuple(sorted(odd["left"])),
@@ -200,7 +194,7 @@ def _look_at_all(
         return seen_as
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        looks = _in_turn(threads, look, range(len(found)), _AHEAD * (os.cpu_count() or 1))
+        looks = in_turn(threads, look, range(len(found)), _AHEAD * (os.cpu_count() or 1))
         bar = tqdm(looks, "checking images", len(found), unit=" images", disable=not progress)
         for place, (it, seen_as) in enumerate(zip(found, bar, strict=True)):
             if seen_as.error:
@@ -208,22 +202,6 @@ def _look_at_all(
             else:
                 seen.append((it, seen_as, place))
     return seen, unreadable
-
-
-def _in_turn(
-    threads: ThreadPoolExecutor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    ahead: int,
-) -> Iterator[Result]:
-    """The results in the items' order, of which not more than `ahead` wait."""
-    pending: deque = deque()
-    for item in items:
-        pending.append(threads.submit(function, item))
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
 
 
 def _look_at(archive: Archive, entry: str) -> tuple[_Look, NDArray[np.uint8] | None]:

@@ -43,8 +43,5 @@ class ReadExample:
             self._opened[source] = archive
         return self._opened[source]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"sources": self.sources}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["sources"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.sources,)

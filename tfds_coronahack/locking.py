@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tfds_coronahack.archive import is_url
+
 try:
     import fcntl
 except ImportError:  # Windows: the rename at the end of a build still keeps it whole
@@ -23,7 +25,7 @@ def build_lock(dataset_dir: os.PathLike[str]) -> Iterator[None]:
     Waits while another process builds. The system frees the lock of a process that dies, so that
     what lies there under the lock belongs to nobody. A folder in the cloud (gs://...) has no lock.
     """
-    if "://" in os.fspath(dataset_dir):
+    if is_url(dataset_dir):
         yield
         return
     dataset_dir = Path(dataset_dir)

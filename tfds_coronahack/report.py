@@ -48,7 +48,7 @@ def make_report(catalog: Catalog, archive_key: str) -> dict[str, Any]:
         for split in ("TRAIN", "TEST")
     }
     return {
-        "archive": catalog.archive,
+        "archive": ", ".join(catalog.archives.values()),
         "archive_key": archive_key,
         "sources": {
             source: {
@@ -61,7 +61,7 @@ def make_report(catalog: Catalog, archive_key: str) -> dict[str, Any]:
         "fingerprint": fingerprint(catalog),
         "phantom": catalog.phantom,
         "counts": {
-            "rows": catalog.rows,
+            "rows": sum(catalog.rows_of.values()),
             "examples": len(records),
             "groups": len({r.group for r in records}),
             "examples_by_cause": causes,

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tfds_coronahack.archive import Archive, ArchiveError, Place, archive_key, locate, open_archive
+from tfds_coronahack.archive import (
+    Archive,
+    ArchiveError,
+    Place,
+    archive_key,
+    is_url,
+    locate,
+    open_archive,
+)
 
 ONLY = "coronahack"  # the source of a dataset that has no other
 LIST = "archives.txt"  # in a manual folder: a line `NAME=PATH` for each source
@@ -38,10 +46,8 @@ def parse_sources(archive: Path | str) -> dict[str, Place]:
         folder, parts = Path(), [part.strip() for part in text.split(",") if part.strip()]
     found: dict[str, Place] = {}
     for part in parts or [text]:
-        name, equals, path = part.partition("=")
-        if not equals or not _NAME.fullmatch(name):
-            name, path = "", part
-        if "://" not in path:
+        name, path = split_source(part)
+        if not is_url(path):
             path = str(folder / Path(path).expanduser())
         place = locate(path)
         if not name:
@@ -54,6 +60,12 @@ def parse_sources(archive: Path | str) -> dict[str, Place]:
             )
         found[name] = place
     return found
+
+
+def split_source(part: str) -> tuple[str, str]:
+    """Name and path of `NAME=PATH`; the name is "" where there is none."""
+    name, equals, path = part.partition("=")
+    return (name, path) if equals and _NAME.fullmatch(name) else ("", part)
 
 
 def sources_key(sources: Sources) -> str:

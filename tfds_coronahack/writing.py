@@ -8,6 +8,8 @@ from etils import epath
 from tensorflow_datasets.core import file_adapters, writer
 from tensorflow_datasets.proto import tf_example_pb2
 
+from tfds_coronahack.archive import is_url
+
 
 class DeterministicWriter(writer.ExampleWriter):
     """Writes each example with its features in the order of their names.
@@ -24,7 +26,7 @@ class DeterministicWriter(writer.ExampleWriter):
         array_record writes local files alone, so what goes elsewhere (gs://...) is copied there.
         """
         ordered = ((key, in_order(data)) for key, data in examples)
-        if "://" not in os.fspath(path):
+        if not is_url(path):
             return super().write(path, ordered)
         with tempfile.TemporaryDirectory() as folder:
             local = os.path.join(folder, "shard")

@@ -5,7 +5,6 @@ hash of all that decides the pixels: the dataset, the order of its examples, the
 version of this code. A cache that does not agree with its JSON is made again.
 """
 
-import collections
 import concurrent.futures
 import errno
 import hashlib
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from covidjax.data import locking, preprocess, source, table
 from tfds_coronahack import decoding
+from tfds_coronahack.threads import in_turn
 
 CACHE_VERSION = 1  # raise it when preprocessing changes pixels
 # JPEGs are decoded at reduced scale, but to no less than twice the wanted size: that takes 10 %
@@ -157,15 +157,13 @@ def _decode_all(
 
     # Records are read here and decoded by the threads (Pillow and OpenCV release the GIL), a few
     # chunks ahead of the one that is waited for.
-    pending: collections.deque[concurrent.futures.Future] = collections.deque()
+    chunks = (
+        examples[start : start + CHUNK]
+        for examples in table.read_examples(prepared, READ)
+        for start in range(0, len(examples), CHUNK)
+    )
     with concurrent.futures.ThreadPoolExecutor(_cores()) as workers:
-        for examples in table.read_examples(prepared, READ):
-            for start in range(0, len(examples), CHUNK):
-                pending.append(workers.submit(decode, examples[start : start + CHUNK]))
-            while len(pending) > 2 * _cores():
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from in_turn(workers, decode, chunks, 2 * _cores())
 
 
 def _cores() -> int:

@@ -155,10 +155,10 @@ def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
             raise SourceError(
                 f"data.archive={missing}: there is no such file or folder.\n" + _instructions()
             )
-        key = tfds_coronahack.sources_key(tfds_coronahack.parse_sources(archive))
         if data_dir:
             folder = Path(data_dir).expanduser()
             return tfds_coronahack.prepare(archive, folder, progress=progress)
+        key = tfds_coronahack.sources_key(tfds_coronahack.parse_sources(archive))
         return _prepared_in_cache(archive, cache_root() / "prepared" / key, progress)
     folders = [Path(data_dir).expanduser()] if data_dir else []
     for folder in folders or (default_data_dir(), cache_root() / DOWNLOADED / "prepared"):
@@ -177,11 +177,10 @@ def _missing(archive: str) -> str:
     """The first of the archives that is not there, as it was given; "" where all are."""
     if Path(archive).expanduser().exists():
         return ""
-    for part in archive.split(","):
-        path = part.strip().partition("=")[2] or part.strip()
-        places = (Path(part.strip()).expanduser(), Path(path).expanduser())
-        if "://" not in part and not any(place.exists() for place in places):
-            return part.strip()
+    for part in map(str.strip, archive.split(",")):
+        _, path = tfds_coronahack.split_source(part)
+        if not tfds_coronahack.is_url(path) and not Path(path).expanduser().exists():
+            return part
     return ""
 
 

@@ -3,7 +3,6 @@
 No more than a few chunks of images are in memory at a time, however many there are.
 """
 
-import collections
 import concurrent.futures
 import dataclasses
 import os
@@ -21,6 +20,7 @@ from covidjax.data.cache import DECODE_SCALE
 from covidjax.eda import measure
 from covidjax.eda.classes import CLASSES
 from tfds_coronahack import decoding
+from tfds_coronahack.threads import in_turn
 
 CHUNK = 16  # images a task
 READ = 64  # images read at once: array_record starts threads for every read
@@ -111,22 +111,19 @@ def _results(
     """The results of each chunk, in order, computed by a thread a core a few chunks ahead."""
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
     workers = cores or 1
-    pending: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
-    start = 0
-    with concurrent.futures.ThreadPoolExecutor(workers) as threads:
+
+    def chunks() -> Iterator[tuple[Examples, NDArray[np.int64]]]:
+        start = 0
         for batch in batches:
             if start + len(batch) > len(codes):
                 raise ValueError(f"more images were read, but the table has {len(codes)}")
             for first in range(0, len(batch), CHUNK):
                 chunk = batch[first : first + CHUNK]
-                pending.append(
-                    threads.submit(_measure_chunk, chunk, codes[start : start + len(chunk)], size)
-                )
+                yield chunk, codes[start : start + len(chunk)]
                 start += len(chunk)
-            while len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as threads:
+        yield from in_turn(threads, lambda it: _measure_chunk(*it, size), chunks(), 2 * workers)
 
 
 def _measure_chunk(

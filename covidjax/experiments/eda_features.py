@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.data import cache, source
+from covidjax.data import source
 from covidjax.data.augment import normalize, to_float
 from covidjax.experiments import classify_check, trained
+from covidjax.experiments.prepared import cached_pixels
 from covidjax.transfer import strategies
 
 BATCH = 256
@@ -25,11 +26,7 @@ def run_features(
     run: trained.Trained, prepared: source.Prepared, rows: NDArray[np.int64], *, progress: bool
 ) -> tuple[NDArray[np.float32], str]:
     """What the classifier of the run's first network sees of some rows, [k, d]; and its name."""
-    data = run.config.data
-    images = cache.load_cache(
-        prepared.path, prepared.fingerprint, data.size, data.equalize, data.resize,
-        progress=progress,
-    )  # fmt: skip
+    images = cached_pixels(run.config, prepared, quiet=not progress)
     name, variables = next(iter(run.networks.items()))
     model = classify_check.create_model(run.config)
 

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import ml_collections
 import pandas as pd
@@ -19,7 +18,6 @@ import pandas as pd
 from covidjax.data import manifest, source
 from covidjax.data.splits import Fold
 from covidjax.experiments import workdir
-from covidjax.experiments.fields import flatten
 
 
 def check(
@@ -34,7 +32,7 @@ def check(
         setting = f"config.folds_from={config.folds_from}: {folder}"
         try:
             saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            before, data = flatten(saved["config"]), saved["data"]
+            before, data = saved["config"], saved["data"]
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{setting} holds no run of {fold.name}") from error
         if not (folder / "results.json").exists():
@@ -44,22 +42,15 @@ def check(
             raise ValueError(
                 f"{setting} has its checkpoints in {place}: copy them to {folder / 'checkpoints'}"
             )
-        now: dict[str, Any] = flatten(json.loads(config.to_json()))
-        changed = [
-            f"{name}: {before.get(name, 'missing')} there, {now.get(name, 'missing')} now"
-            for name in sorted(before.keys() | now.keys())
-            if name != "fold"
-            and name not in workdir.FREE_FIELDS
-            and before.get(name) != now.get(name)
-        ]
-        if before.get("fold") != str(fold.number):
-            changed.append(f"it is a run of fold={before.get('fold')}")
-        if data["fingerprint"] != prepared.fingerprint:
-            changed.append("it has other images")
-        elif data["split"] != manifest.digest([fold], table):
-            changed.append("it has other patients in its parts")
-        if changed:
-            raise ValueError(f"{setting} has another config ({'; '.join(changed[:4])})")
+        now = {
+            "config": json.loads(config.to_json()) | {"fold": str(fold.number)},
+            "data": {
+                "fingerprint": prepared.fingerprint,
+                "split": manifest.digest([fold], table),
+                "external": data.get("external"),  # of the merged run alone
+            },
+        }
+        workdir.check_same(folder, saved, now, "config.folds_from")
 
 
 def gather(config: ml_collections.ConfigDict, folds: Sequence[Fold], folder: Path) -> None:

@@ -131,7 +131,8 @@ def run(
             run_point(point, workdir)
             write_summary(points, workdir)
     table = write_summary(points, workdir)
-    print(f"{sweep_table.text(table)}\nsummary.csv and the points' folders are in {workdir}")
+    swept = [point.fields for point in points]
+    print(f"{sweep_table.text(table, swept)}\nsummary.csv and the points' folders are in {workdir}")
     failed = [point.name for point in mine if state_of(point, workdir)["state"] == "failed"]
     if failed:
         count = f"{len(failed)} of {len(mine)} points failed"

@@ -1,11 +1,12 @@
 """The table of a sweep: what each point was, what became of it, and its figures."""
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from covidjax.data.locking import temporary
 from covidjax.evaluation import results
@@ -35,10 +36,7 @@ def row(
     if found.get("data") == "phantom":
         made["data"] = "PHANTOM"
     made["experiment"] = found["experiment"]
-    network = ""
-    if found["experiment"] == "denoise":
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
-        network = f"{config['model']['name']}/"
+    network = f"{found['network']['name']}/" if found["experiment"] == "denoise" else ""
     for split, figures in found.get("splits", {}).items():
         for figure, what in figures.items():
             if figure.startswith(network):
@@ -50,15 +48,18 @@ def row(
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes the rows as CSV, one column for whatever any of them has."""
-    import pandas as pd  # no point waits for it
-
     with temporary(path) as file:
         pd.DataFrame(list(rows)).to_csv(file, index=False, lineterminator="\n")
 
 
-def text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The main figures for the terminal; of a sweep over seeds alone also mean and deviation."""
-    names = list(dict.fromkeys(name for row in rows for name in row if _is_main(name, rows)))
+def text(rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]]) -> str:
+    """The main figures for the terminal; of a sweep over seeds alone also mean and deviation.
+
+    `fields` are what each row's point sets.
+    """
+    kinds = {made["experiment"] for made in rows if "experiment" in made}
+    ends = tuple(end for kind in kinds for end in MAIN.get(kind, ()))
+    names = list(dict.fromkeys(name for row in rows for name in row if _is_main(name, ends)))
     cells = [["point", "state", *names]]
     for made in rows:
         cells.append([made["point"], made["state"], *(_figure(made, name) for name in names)])
@@ -69,7 +70,8 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
     for line in cells:
         pairs = zip(line, widths, strict=True)
         lines.append("  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip())
-    if all("seed" in made for made in rows) and len({*map(_fields, rows)}) == 1:
+    others = [{k: v for k, v in swept.items() if k != "seed"} for swept in fields]
+    if all("seed" in swept for swept in fields) and all(other == others[0] for other in others):
         for name in names:
             values = [made[name] for made in rows if made.get(name) is not None]
             if len(values) > 1:
@@ -79,17 +81,9 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _is_main(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+def _is_main(name: str, ends: Sequence[str]) -> bool:
     split, slash, figure = name.partition("/")
-    kinds = {made["experiment"] for made in rows if "experiment" in made}
-    ends = tuple(end for kind in kinds for end in MAIN.get(kind, ()))
     return bool(slash) and split != "validation" and figure.split("/")[-1] in ends
-
-
-def _fields(made: Mapping[str, Any]) -> tuple[str, ...]:
-    """What was swept besides the seed."""
-    known = ("point", "state", "error", "seconds", "data", "experiment", "seed")
-    return tuple(f"{k}={v}" for k, v in made.items() if k not in known and "/" not in k)
 
 
 def _figure(made: Mapping[str, Any], name: str) -> str:

@@ -141,7 +141,7 @@ def _write_or_check(workdir: Path, described: Mapping[str, Any]) -> None:
     """Writes `config.json`, or where it is there compares. Needs the folder's lock."""
     path = workdir / "config.json"
     if path.exists():
-        _check_same(workdir, _read(path), described)
+        check_same(workdir, _read(path), described)
     else:
         results.write_results(path, described)
 
@@ -153,7 +153,7 @@ def _mark_checkpoints(folder: epath.Path, described: Mapping[str, Any]) -> None:
     """
     path = folder / "config.json"
     if path.exists():
-        _check_same(folder, json.loads(path.read_text()), described, "config.checkpoint_dir")
+        check_same(folder, json.loads(path.read_text()), described, "config.checkpoint_dir")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(results.as_json(described))
@@ -193,7 +193,7 @@ def _is_free(name: str) -> bool:
 LATER_FIELDS = {"accumulate": 1}
 
 
-def _check_same(
+def check_same(
     workdir: os.PathLike[str],
     saved: Mapping[str, Any],
     now: Mapping[str, Any],
