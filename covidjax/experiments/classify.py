@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation import results
-from covidjax.experiments import classify_check, classify_report, external, fold_runs, workdir
+from covidjax.experiments import (
+    classify_check,
+    classify_report,
+    devices,
+    external,
+    fold_runs,
+    workdir,
+)
 from covidjax.experiments.classify_train import (
     Data,
     build,
@@ -23,7 +30,7 @@ from covidjax.experiments.classify_train import (
     train_fold,
 )
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, profile, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, steps
 from covidjax.transfer import initial
 
 
@@ -36,8 +43,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """
     start = time.time()
     classify_check.check(config)
-    mesh = sharding.mesh_of(config.sharding, config.shards)
-    sharding.check_batch_size(config.batch_size, mesh, config.accumulate)
+    mesh = devices.mesh_of(config)
     other = load_external(config) if config.external else None
     prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"

@@ -15,7 +15,7 @@ from covidjax.data import batches, source, splits
 from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS
 from covidjax.evaluation import metrics
-from covidjax.experiments import classify_check, objective
+from covidjax.experiments import classify_check, devices, objective
 from covidjax.training import (
     checkpoint,
     distributed,
@@ -105,17 +105,7 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         strength,
         freeze_batch_norm=transfer.get("freeze_batch_norm", False),
     )
-    layout = None
-    if config.sharding == "fsdp":
-        shape = (config.data.size, config.data.size, 1)
-        layout = state.layout_of(model, tx, shape, mesh, config.shard_from)
-    parts: dict[str, Any] = {
-        "loss_fn": loss_fn,
-        "optimizer": tx,
-        "ema_decay": config.ema,
-        "accumulate": config.accumulate,
-        "layout": layout,
-    }
+    parts = {"loss_fn": loss_fn, **devices.step_options(config, model, tx, mesh)}
     return Network(
         model,
         tx,
@@ -124,7 +114,7 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         steps.compile_predict(mesh, objective.make_predict(model, config.mirror)),
         mesh,
         schedule,
-        layout,
+        parts["layout"],
     )
 
 
@@ -245,7 +235,7 @@ def fit_member(
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with checkpoints_of(config, folder, name) as kept:
+    with devices.checkpoints_of(config, folder, name) as kept:
         if config.get("init") and distributed.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
@@ -273,13 +263,6 @@ def fit_member(
         variables = kept.chosen(final, progress, config.select)
         variables = sharding.whole(variables, network.mesh)
     return variables, progress
-
-
-def checkpoints_of(
-    config: ml_collections.ConfigDict, folder: Path, name: str
-) -> checkpoint.Checkpoints:
-    """The checkpoints of the network of that name."""
-    return checkpoint.Checkpoints(checkpoint.root(config, folder) / name, keep=config.keep)
 
 
 def probabilities(

@@ -16,11 +16,12 @@ from covidjax.experiments import (
     denoise_check,
     denoise_diagnosis,
     denoise_report,
+    devices,
     workdir,
 )
 from covidjax.experiments.denoise_train import Data, Network, build, on_own_devices, train
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, profile, record, sharding, steps
+from covidjax.training import distributed, loop, profile, record, steps
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
 
@@ -35,8 +36,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     start = time.time()
     denoise_check.check(config)
     denoise_cases.check(config)
-    mesh = sharding.mesh_of(config.sharding, config.shards)
-    sharding.check_batch_size(config.batch_size, mesh, config.accumulate)
+    mesh = devices.mesh_of(config)
     config, data = load(config)
     phantom = data.prepared.kind == "phantom"
     main = distributed.is_coordinator()

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.data import batches, source, splits
-from covidjax.experiments import denoise_check, denoise_objective
+from covidjax.experiments import denoise_check, denoise_objective, devices
 from covidjax.training import (
     checkpoint,
     flops,
@@ -71,16 +71,9 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
     """The network and its compiled steps."""
     model = denoise_check.create_model(config)
     tx = optimizer.create(steps=schedule.steps, **config.optimizer.to_dict())
-    layout = None
-    if config.sharding == "fsdp":
-        shape = (config.data.size, config.data.size, 1)
-        layout = state.layout_of(model, tx, shape, mesh, config.shard_from)
-    parts: dict[str, Any] = {
+    parts = {
         "loss_fn": denoise_objective.make_loss(model, denoise_check.create_objective(config)),
-        "optimizer": tx,
-        "ema_decay": config.ema,
-        "accumulate": config.accumulate,
-        "layout": layout,
+        **devices.step_options(config, model, tx, mesh),
     }
     return Network(
         model,
@@ -90,7 +83,7 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
         compile_score(config, model, mesh),
         mesh,
         schedule,
-        layout,
+        parts["layout"],
     )
 
 
@@ -156,8 +149,7 @@ def train(
         part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
         return validate(config, network, part, cases)
 
-    root = checkpoint.root(config, folder)
-    with checkpoint.Checkpoints(root, keep=config.keep) as kept:
+    with devices.checkpoints_of(config, folder) as kept:
         final, progress = loop.fit(
             fresh,
             training,

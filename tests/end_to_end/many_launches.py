@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import covidjax.experiments.classify  # noqa: F401  what takes the seconds
 
@@ -29,10 +30,15 @@ def launch(arguments: list[str]) -> tuple[int, str, str]:
         return os.waitstatus_to_exitcode(state), out, err
 
 
-def _run(arguments: list[str], paths: list[Path]) -> None:
-    status: object = 0
+def _run(arguments: list[str], paths: list[Path]) -> NoReturn:
     for number, path in enumerate(paths, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    run_script(arguments)
+
+
+def run_script(arguments: list[str]) -> NoReturn:
+    """Runs `launch.py` as a script, and ends this process as it would end its own."""
+    status: object = 0
     sys.argv = ["launch.py", *arguments]
     try:
         runpy.run_path(str(SCRIPT), run_name="__main__")

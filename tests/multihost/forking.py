@@ -8,12 +8,10 @@ import faulthandler
 import json
 import os
 import resource
-import runpy
 import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,8 @@ import covidjax.evaluation.model_card
 import covidjax.evaluation.plots
 import covidjax.experiments.classify_report  # noqa: F401
 
-SCRIPT = Path(__file__).parents[2] / "launch.py"
+sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
+from many_launches import run_script  # noqa: E402
 
 
 def begin(request: dict[str, Any]) -> int:
@@ -41,7 +40,6 @@ def begin(request: dict[str, Any]) -> int:
     if child:
         os.close(err)
         return child
-    status: object = 0
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(err, 2)
     for number, name in ((0, os.devnull), (1, request["out"])):
@@ -50,17 +48,7 @@ def begin(request: dict[str, Any]) -> int:
     os.environ.update(request["env"])
     if request.get("most_bytes"):  # as a disk that is full: no file may grow larger
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["most_bytes"],) * 2)
-    sys.argv = ["launch.py", *request["argv"]]
-    try:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    except SystemExit as error:
-        status = error.code
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status if isinstance(status, int) else int(status is not None))
+    run_script(request["argv"])
 
 
 def wait(pid: int, seconds: float) -> int | None:
