@@ -264,7 +264,7 @@ def _operating(results: Mapping[str, Any]) -> str:
         lines += ["| assumed prevalence | PPV | NPV |", "| ---: | --- | --- |"]
         for share in SHOWN_PREVALENCES:
             place = values["prevalence"].index(share)
-            cells = [shown(_at(values[name], place)) for name in ("ppv", "npv")]
+            cells = [shown(at(values[name], place)) for name in ("ppv", "npv")]
             lines.append(f"| {100 * share:g} % | {' | '.join(cells)} |")
         lines += ["", "If sensitivity and specificity were the same there as here."]
     return "\n".join(lines).rstrip() if len(lines) > 2 else ""
@@ -297,6 +297,7 @@ def _matrices(results: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[int]
     return results.get("confusion_matrix", {})
 
 
-def _at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
+def at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """One point of a curve with an interval, as a figure of results.json."""
     edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
     return {"value": curve["value"][place], "ci95": edges}

@@ -75,7 +75,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict[str, Any]:
     """Writes the report of all runs into the folder, whose lock is held."""
     edited = keep.read_authors(folder / "report.md")
-    before = _read(folder / "results.json").get("files")
+    before = collect.read_object(folder / "results.json")[0].get("files")
     known = before if isinstance(before, Mapping) else {}
     about = {
         "config": json.loads(config.to_json()),
@@ -168,18 +168,9 @@ def _check_folder(folder: Path) -> None:
         raise WorkdirError(f"--workdir={folder} is a file; choose a folder")
     if not folder.exists() or not any(entry.name != ".lock" for entry in folder.iterdir()):
         return
-    config = _read(folder / "config.json").get("config")
+    config = collect.read_object(folder / "config.json")[0].get("config")
     if not isinstance(config, Mapping) or config.get("experiment") != "report":
         raise WorkdirError(f"--workdir={folder} holds no report but something else; choose another")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; {} where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except collect.UNREADABLE:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _put(path: Path, text: str) -> None:

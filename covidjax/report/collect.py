@@ -6,6 +6,7 @@ listed with what is known of them.
 """
 
 import dataclasses
+import functools
 import glob
 import json
 import math
@@ -58,7 +59,7 @@ class Run:
         """A field of its config, `a.b` for nested ones."""
         return self.settings.get(name, default)
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Its config, flat."""
         config = self.about.get("config")
@@ -67,6 +68,15 @@ class Run:
 
 def collect(patterns: Sequence[str], without: Path | None = None) -> list[Run]:
     """The runs that paths and patterns such as `runs/*` name, in the order of their names.
+
+    Arguments as `find`.
+    """
+    found, missing = find(patterns, without)
+    return [read(folder, name) for name, folder in found.items()] + missing
+
+
+def find(patterns: Sequence[str], without: Path | None = None) -> tuple[dict[str, Path], list[Run]]:
+    """The folders by the names of their runs, unread, and what is not there.
 
     Args:
       patterns: a path that is not there, or a pattern that fits nothing, is a missing run.
@@ -86,8 +96,7 @@ def collect(patterns: Sequence[str], without: Path | None = None) -> list[Run]:
             if without is None or folder.resolve() != without.resolve():
                 found.setdefault(folder.resolve(), str(folder))
     folders = [Path(path) for path in found.values()]
-    names = unlike(folders)
-    return [read(folder, name) for folder, name in zip(folders, names, strict=True)] + missing
+    return dict(zip(unlike(folders), folders, strict=True)), missing
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -116,12 +125,12 @@ def unlike(folders: Sequence[Path]) -> list[str]:
 
 def read(folder: Path, name: str) -> Run:
     """What is known of one folder."""
-    about, wrong = _read_object(folder / "config.json")
+    about, wrong = read_object(folder / "config.json")
     if not isinstance(about.get("config", {}), Mapping):
         about, wrong = {}, "config.json is damaged: its config is no object"
     path = folder / "results.json"
     if path.exists():
-        results, problem = _read_object(path)
+        results, problem = read_object(path)
         problem = problem or misshapen(results)
         if problem:
             return Run(name, folder, "damaged", problem, about=about)
@@ -185,7 +194,7 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read_object(path: Path) -> tuple[dict[str, Any], str]:
+def read_object(path: Path) -> tuple[dict[str, Any], str]:
     """A JSON object and "", or {} and what is wrong; {} and "" where there is no file."""
     if not path.exists():
         return {}, ""

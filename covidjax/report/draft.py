@@ -1,5 +1,6 @@
 """The draft report: the document that the runs make, whatever state they are in."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from covidjax.report import (
@@ -47,33 +48,33 @@ QUESTIONS = {
 def usable(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The finished runs of which a report can be made, and all others.
 
-    Each is tried alone: one whose results are of the right form outside and wrong inside becomes a
-    damaged one, and does not end the report of the others.
+    Where the report of all fails, each is tried alone and with those before it: one whose results
+    are of the right form outside and wrong inside becomes a damaged one.
     """
-    good, others = [], []
+    known, others = [], []
     for run in runs:
-        if run.state != "finished" or run.experiment == "report":
-            if run.experiment != "report":
-                others.append(run)
+        if run.experiment == "report":
             continue
-        if run.experiment not in QUESTIONS:
-            note = f"an experiment that this report does not know: {run.experiment}"
-            others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
-            continue
-        note = unusable([run])
-        if note:
-            others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
+        if run.state != "finished":
+            others.append(run)
+        elif run.experiment not in QUESTIONS:
+            unknown = f"an experiment that this report does not know: {run.experiment}"
+            others.append(_damaged(run, unknown))
+        else:
+            known.append(run)
+    if not unusable(known):
+        return known, others
+    good: list[Run] = []
+    for run in known:
+        if note := unusable([run]) or unusable([*good, run]):
+            others.append(_damaged(run, note))
         else:
             good.append(run)
-    if unusable(good):  # each does alone, and not together
-        candidates, good = good, []
-        for run in candidates:
-            note = unusable([*good, run])
-            if note:
-                others.append(Run(run.name, run.folder, "damaged", note, about=run.about))
-            else:
-                good.append(run)
     return good, others
+
+
+def _damaged(run: Run, note: str) -> Run:
+    return dataclasses.replace(run, state="damaged", note=note, results={})
 
 
 def unusable(runs: Sequence[Run]) -> str:

@@ -4,10 +4,12 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from covidjax.evaluation import canvas
+from covidjax.evaluation.predictions import TESTED
 from covidjax.report import words
 from covidjax.report.collect import Run
 from covidjax.report.document import Figure
@@ -67,14 +69,15 @@ def is_png(path: Path) -> bool:
 def of_run(run: Run, wanted: Mapping[str, str], most: int) -> list[Figure]:
     """The run's figures among those wanted, in their order; `most` of them at most."""
     try:
-        there = sorted(path for path in (run.folder / "figures").glob("*.png") if is_png(path))
+        there = sorted((run.folder / "figures").glob("*.png"))
     except OSError:
         return []
     found = []
     for beginning, what in wanted.items():
         for path in there:
             exact = path.stem == beginning
-            if exact or (beginning.endswith("_") and path.stem.startswith(beginning)):
+            alike = beginning.endswith("_") and path.stem.startswith(beginning)
+            if (exact or alike) and is_png(path):
                 found.append(_figure(run, path, what, path.stem.removeprefix(beginning)))
     return found[:most]
 
@@ -95,11 +98,12 @@ def _figure(run: Run, path: Path, what: str, kind: str) -> Figure:
 
 
 def _sample(run: Run) -> int | None:
-    for split in ("test", "out_of_fold"):
-        for figure in run.results.get("splits", {}).get(split, {}).values():
-            if isinstance(figure.get("n"), int):
-                return int(figure["n"])
-            break
+    for split in TESTED:
+        first: Mapping[str, Any] = next(
+            iter(run.results.get("splits", {}).get(split, {}).values()), {}
+        )
+        if isinstance(first.get("n"), int):
+            return first["n"]
     return None
 
 
@@ -133,12 +137,12 @@ def _drawn(runs: Sequence[Run], folder: Path, phantom: bool) -> list[Figure]:
     path = folder / f"{name}.png"
     _forest(path, rows, phantom)
     marks = " Hollow: struck through, its image's border alone comes near it."
+    mark = "PHANTOM. " if phantom else ""
     caption = (
-        f"{'PHANTOM. ' if phantom else ''}AUROC of all {len(rows)} classifiers with 95 % "
+        f"{mark}AUROC of all {len(rows)} classifiers with 95 % "
         "intervals over patients, by task and test set; n: tested images."
         + (marks if any(struck(run) for _, run, _ in rows) else "")
     )
-    mark = "PHANTOM. " if phantom else ""
     alt = f"{mark}A row for each of {len(rows)} runs: its AUROC and interval, as in the tables."
     return [Figure(name, path, None, caption, alt)]
 

@@ -91,8 +91,8 @@ def sort_out(
 
 
 def fingerprint(text: str) -> str:
-    """A hash of a written file without its author blocks' texts and kinds of line ends."""
-    bare = BLOCK.sub(lambda block: f"<!-- author {block['key']} -->", _newlines(text))
+    """A hash of a written file's text without that of its author blocks."""
+    bare = BLOCK.sub(lambda block: f"<!-- author {block['key']} -->", text)
     return hashlib.sha256(bare.encode()).hexdigest()
 
 
@@ -115,10 +115,6 @@ def back_up_edited(path: Path, known: str | None) -> Path | None:
         number += 1
     shutil.copy2(path, copy)
     return copy
-
-
-def _newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _line(text: str, place: int) -> int:

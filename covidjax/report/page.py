@@ -103,6 +103,18 @@ def _write(
         file.write(text.encode())
 
 
+def _table_cell(value: Any, number: bool) -> dict[str, Any]:
+    text = cell_text(value)
+    key = "" if pd.isna(value) or not number else value
+    return {
+        "text": text,
+        "number": number,
+        "key": key,
+        "short": len(text) <= SHORT,
+        "author": False,
+    }
+
+
 def cell_text(value: Any) -> str:
     """A table's cell: numbers with separators and at most four significant decimals."""
     if value is None or value is pd.NA:
@@ -225,16 +237,7 @@ def _shown_block(block: Figure | Table, folder: Path, called: Mapping[str, str])
     shown = block.frame.head(MOST_ROWS)
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]
     rows = [
-        [
-            {
-                "text": cell_text(value),
-                "number": number,
-                "key": "" if pd.isna(value) or not number else value,
-                "short": len(cell_text(value)) <= SHORT,
-                "author": False,
-            }
-            for value, number in zip(row, numeric, strict=True)
-        ]
+        [_table_cell(value, number) for value, number in zip(row, numeric, strict=True)]
         for row in shown.itertuples(index=False, name=None)
     ]
     return {

@@ -85,7 +85,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return name in (HOST, "localhost")
 
     def _run(self, name: str) -> collect.Run | None:
-        return next((run for run in self.server.runs() if run.name == name), None)
+        found, missing = collect.find(self.server.patterns)  # the others stay unread
+        if name in found:
+            return collect.read(found[name], name)
+        return next((run for run in missing if run.name == name), None)
 
     def _metrics(self, query: dict[str, str]) -> None:
         run = self._run(query.get("run", ""))

@@ -1,11 +1,12 @@
 """Tables of figures with intervals: how they are written, and when one of them is the best."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from covidjax.report.document import Author, Cell, Grid, Mark, Spans, prose
+from covidjax.report.document import Author, Cell, Grid, Mark, Spans, plain, prose
 
 Value = Mapping[str, Any]  # {"value", "ci95", "n"} of results.json
 BOLD_RULE = (
@@ -137,7 +138,7 @@ def marked(grid: Grid) -> Grid:
     if not grid.phantom:
         return grid
     caption = (*prose("**PHANTOM.** "), *grid.caption)
-    return Grid(grid.name, grid.columns, grid.rows, caption, grid.frame, True)
+    return dataclasses.replace(grid, caption=caption)
 
 
 def as_cell(value: str | int | float | Spans) -> Cell:
@@ -180,5 +181,5 @@ def _frame(leads: Sequence[str], rows: Sequence[Row], columns: Sequence[Column])
 
 def _raw(value: Any) -> Any:
     if isinstance(value, tuple):
-        return "".join(span if isinstance(span, str) else span.text for span in value)
+        return plain(value)
     return value.prompt if isinstance(value, Author) else value

@@ -71,7 +71,7 @@ def results(runs: Sequence[Run]) -> list[Grid]:
 
 def _row(run: Run, split: str) -> Row:
     lead = ((Mark("code", run.name),), words.network(run), str(run.results.get("seed", "")))
-    strike = ("auroc",) if struck(run) and split in ("test", "out_of_fold") else ()
+    strike = ("auroc",) if struck(run) else ()
     return Row(lead, run.results["splits"][split], strike, run.phantom)
 
 
@@ -209,7 +209,7 @@ def predictive(runs: Sequence[Run]) -> list[Grid]:
         for share in model_card.SHOWN_PREVALENCES:
             if share in values["prevalence"]:
                 place = values["prevalence"].index(share)
-                cells = [_at(values[name], place) for name in ("ppv", "npv")]
+                cells = [shown(model_card.at(values[name], place)) for name in ("ppv", "npv")]
                 rows.append([(Mark("code", run.name),), f"{100 * share:g} %", *cells])
     if not rows:
         return []
@@ -219,8 +219,3 @@ def predictive(runs: Sequence[Run]) -> list[Grid]:
     )
     columns = ("run", "prevalence", "positive predictive value", "negative predictive value")
     return [listing("predictive", about, columns, rows, any(r.phantom for r in some), save=True)]
-
-
-def _at(curve: Mapping[str, Any], place: int) -> str:
-    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
-    return shown({"value": curve["value"][place], "ci95": edges})

@@ -173,10 +173,11 @@ def priors(runs: Sequence[Run]) -> list[Grid]:
             size=str(size),
         )
         columns = [
-            Column(name, title, True if name in ("psnr", "ssim") else None, DIGITS.get(name, 2))
+            Column(
+                name, title, True if name in ("psnr", "ssim") else None, 3 if name == "ssim" else 2
+            )
             for name, title in ALL_DIP.items()
         ]
-        columns[1] = columns[1]._replace(digits=3)
         found.append(compared(f"dip-{place}", about, ("run", "method"), rows, columns))
     return found
 

@@ -7,8 +7,9 @@ from typing import Any
 from covidjax.data.noise import NOISES
 from covidjax.evaluation.model_card import TASK_WORDS
 from covidjax.evaluation.predictions import TESTED
+from covidjax.experiments.workdir import FREE_FIELDS
 from covidjax.report.collect import Run
-from covidjax.report.document import Mark, Spans
+from covidjax.report.document import Mark, Spans, plain
 
 NETWORKS = {
     "cnn": "CNN",
@@ -40,8 +41,8 @@ SPLITS = {
 }
 # Fields that say where things are or how much is printed.
 PLACES = (
-    *("data.source", "data.data_dir", "data.archive", "data.manifest", "log_every", "quiet"),
-    *("external", "at_once", "evaluations", "defaults_for", "tuner.storage"),
+    *(name for name in FREE_FIELDS if name != "tuner.trials" and not name.startswith("auto_")),
+    *("evaluations", "defaults_for"),
 )
 MOST_NAMED = 4  # runs in a sentence
 
@@ -111,7 +112,7 @@ def joined(parts: Sequence[Spans]) -> Spans:
 
 def listed(parts: Sequence[str]) -> str:
     """As `joined`, of text."""
-    return "".join(span if isinstance(span, str) else "" for span in joined([(p,) for p in parts]))
+    return plain(joined([(part,) for part in parts]))
 
 
 def alike(runs: Sequence[Run], field: str, write: Any = str, without: str = "not known") -> Spans:
