@@ -13,6 +13,18 @@
 
 namespace covidjax {
 
+// Sleeping and being woken takes longer than what the last helper mostly has left: so many looks first,
+// some tens of microseconds.
+constexpr int LOOKS = 2000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");
+#endif
+}
+
 // work(i) for i of [0, count), on this thread and on those of the pool that come while there is work
 // left. Nothing waits for a thread that has not begun, so a busy pool slows it down and no more.
 template <typename Work>
@@ -36,6 +48,7 @@ void parallel_for(xla::ffi::ThreadPool& pool, int64_t count, const Work& work) {
   const int64_t helpers = std::min<int64_t>(pool.num_threads(), count) - 1;
   for (int64_t i = 0; i < helpers; ++i) pool.Schedule(std::function<void()>(take));
   take();
+  for (int look = 0; look < LOOKS && progress->done.load() < count; ++look) pause();
   if (progress->done.load() < count) {
     std::unique_lock<std::mutex> lock(progress->mutex);
     progress->finished.wait(lock, [&] { return progress->done.load() == count; });
