@@ -16,26 +16,40 @@ constexpr int LANES = 4, ROWS = 6;
 #endif
 constexpr int COLUMNS = 2;  // vectors a row of a product's block
 
-typedef float Vector __attribute__((vector_size(LANES * 4)));
-typedef float Unaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+constexpr int FEW = 4;  // channels that a skip adds: they have a short vector of their own
 
-inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
-inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef float Short __attribute__((vector_size(FEW * 4)));
+
+template <typename V>
+constexpr int lanes = sizeof(V) / sizeof(float);
+
+template <typename V = Vector>
+inline V load(const float* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <typename V>
+inline void store(float* to, V value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
 
 // c[m][n] = (ADD ? c[m][n] : 0) + sum over k of a[m * a_row + k * a_step] * b[k * b_row + n],
 // for M rows and N vectors of columns; the sums stay in registers.
-template <int M, int N, bool ADD>
+template <typename V, int M, int N, bool ADD>
 inline void block_product(int64_t depth, const float* a, int64_t a_row, int64_t a_step,
                           const float* b, int64_t b_row, float* c, int64_t c_row) {
-  Vector sums[M][N];
+  V sums[M][N];
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sums[m][n] = ADD ? load(c + m * c_row + n * LANES) : Vector{};
+    for (int n = 0; n < N; ++n) sums[m][n] = ADD ? load<V>(c + m * c_row + n * lanes<V>) : V{};
   for (int64_t k = 0; k < depth; ++k) {
-    Vector columns[N];
+    V columns[N];
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) columns[n] = load(b + k * b_row + n * LANES);
+    for (int n = 0; n < N; ++n) columns[n] = load<V>(b + k * b_row + n * lanes<V>);
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
@@ -44,28 +58,29 @@ inline void block_product(int64_t depth, const float* a, int64_t a_row, int64_t 
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) store(c + m * c_row + n * LANES, sums[m][n]);
+    for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sums[m][n]);
 }
 
-template <int M, int N, bool ADD>
+template <typename V, int M, int N, bool ADD>
 inline void last_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_step,
                       const float* b, int64_t b_row, float* c, int64_t c_row) {
   if constexpr (M > 0) {
-    if (rows == M) return block_product<M, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
-    last_rows<M - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+    if (rows == M) return block_product<V, M, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
+    last_rows<V, M - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
   }
 }
 
 // The same for any number of rows.
-template <int N, bool ADD>
+template <int N, bool ADD, typename V = Vector>
 inline void product(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_step,
                     const float* b, int64_t b_row, float* c, int64_t c_row) {
   for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
-    block_product<ROWS, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
-  last_rows<ROWS - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+    block_product<V, ROWS, N, ADD>(depth, a, a_row, a_step, b, b_row, c, c_row);
+  last_rows<V, ROWS - 1, N, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
 }
 
-// The columns of a product that are kept together: COLUMNS vectors, or what is left of them.
+// The columns of a product that are kept together: COLUMNS vectors, or what is left of them, one vector
+// or FEW.
 inline int64_t panel(int64_t out, int64_t first) {
   return std::min<int64_t>(COLUMNS * LANES, out - first);
 }
@@ -76,6 +91,8 @@ inline void panel_product(int64_t width, int64_t rows, int64_t depth, const floa
                           int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
   if (width == COLUMNS * LANES)
     product<COLUMNS, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
+  else if (width == FEW)
+    product<1, ADD, Short>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
   else
     product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
 }

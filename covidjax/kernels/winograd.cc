@@ -23,21 +23,23 @@ constexpr int TILE = 6, OUTPUTS = 4, TAPS = 3, PLANES = TILE * TILE;
 constexpr float P = 0.625f, Q = 1.5f, P2 = P * P, Q2 = Q * Q;
 
 // B^T d of six values, `step` apart.
-inline void to_tile(const Vector* d, Vector* to, int step) {
-  const Vector even_p = d[4 * step] - Q2 * d[2 * step], odd_p = P * (d[3 * step] - Q2 * d[step]);
-  const Vector even_q = d[4 * step] - P2 * d[2 * step], odd_q = Q * (d[3 * step] - P2 * d[step]);
+template <typename V>
+inline void to_tile(const V* d, int step, V* to, int to_step) {
+  const V even_p = d[4 * step] - Q2 * d[2 * step], odd_p = P * (d[3 * step] - Q2 * d[step]);
+  const V even_q = d[4 * step] - P2 * d[2 * step], odd_q = Q * (d[3 * step] - P2 * d[step]);
   to[0] = P2 * Q2 * d[0] - (P2 + Q2) * d[2 * step] + d[4 * step];
-  to[step] = even_p + odd_p;
-  to[2 * step] = even_p - odd_p;
-  to[3 * step] = even_q + odd_q;
-  to[4 * step] = even_q - odd_q;
-  to[5 * step] = P2 * Q2 * d[step] - (P2 + Q2) * d[3 * step] + d[5 * step];
+  to[to_step] = even_p + odd_p;
+  to[2 * to_step] = even_p - odd_p;
+  to[3 * to_step] = even_q + odd_q;
+  to[4 * to_step] = even_q - odd_q;
+  to[5 * to_step] = P2 * Q2 * d[step] - (P2 + Q2) * d[3 * step] + d[5 * step];
 }
 
 // A^T m of six values.
-inline void from_tile(const Vector* m, int step, Vector* to, int to_step) {
-  const Vector sum_p = m[step] + m[2 * step], difference_p = m[step] - m[2 * step];
-  const Vector sum_q = m[3 * step] + m[4 * step], difference_q = m[3 * step] - m[4 * step];
+template <typename V>
+inline void from_tile(const V* m, int step, V* to, int to_step) {
+  const V sum_p = m[step] + m[2 * step], difference_p = m[step] - m[2 * step];
+  const V sum_q = m[3 * step] + m[4 * step], difference_q = m[3 * step] - m[4 * step];
   to[0] = m[0] + sum_p + sum_q;
   to[to_step] = P * difference_p + Q * difference_q;
   to[2 * to_step] = P2 * sum_p + Q2 * sum_q;
@@ -45,9 +47,10 @@ inline void from_tile(const Vector* m, int step, Vector* to, int to_step) {
 }
 
 // A y of four values: the transpose of from_tile.
-inline void spread(const Vector* y, int step, Vector* to, int to_step) {
-  const Vector even_p = y[0] + P2 * y[2 * step], odd_p = P * y[step] + P * P2 * y[3 * step];
-  const Vector even_q = y[0] + Q2 * y[2 * step], odd_q = Q * y[step] + Q * Q2 * y[3 * step];
+template <typename V>
+inline void spread(const V* y, int step, V* to, int to_step) {
+  const V even_p = y[0] + P2 * y[2 * step], odd_p = P * y[step] + P * P2 * y[3 * step];
+  const V even_q = y[0] + Q2 * y[2 * step], odd_q = Q * y[step] + Q * Q2 * y[3 * step];
   to[0] = y[0];
   to[to_step] = even_p + odd_p;
   to[2 * to_step] = even_p - odd_p;
@@ -60,9 +63,10 @@ inline void spread(const Vector* y, int step, Vector* to, int to_step) {
 constexpr float AT_0 = 1 / (P2 * Q2), AT_P = 1 / (2 * P2 * (P2 - Q2)), AT_Q = 1 / (2 * Q2 * (Q2 - P2));
 
 // G w of three values.
-inline void kernel_to_tile(const Vector* w, int step, Vector* to, int to_step) {
-  const Vector even_p = AT_P * (w[0] + P2 * w[2 * step]), odd_p = AT_P * P * w[step];
-  const Vector even_q = AT_Q * (w[0] + Q2 * w[2 * step]), odd_q = AT_Q * Q * w[step];
+template <typename V>
+inline void kernel_to_tile(const V* w, int step, V* to, int to_step) {
+  const V even_p = AT_P * (w[0] + P2 * w[2 * step]), odd_p = AT_P * P * w[step];
+  const V even_q = AT_Q * (w[0] + Q2 * w[2 * step]), odd_q = AT_Q * Q * w[step];
   to[0] = AT_0 * w[0];
   to[to_step] = even_p + odd_p;
   to[2 * to_step] = even_p - odd_p;
@@ -72,8 +76,9 @@ inline void kernel_to_tile(const Vector* w, int step, Vector* to, int to_step) {
 }
 
 // G^T u of six values: the transpose of kernel_to_tile.
-inline void kernel_from_tile(const Vector* u, int step, Vector* to, int to_step) {
-  const Vector sum_p = AT_P * (u[step] + u[2 * step]), sum_q = AT_Q * (u[3 * step] + u[4 * step]);
+template <typename V>
+inline void kernel_from_tile(const V* u, int step, V* to, int to_step) {
+  const V sum_p = AT_P * (u[step] + u[2 * step]), sum_q = AT_Q * (u[3 * step] + u[4 * step]);
   to[0] = AT_0 * u[0] + sum_p + sum_q;
   to[to_step] = AT_P * P * (u[step] - u[2 * step]) + AT_Q * Q * (u[3 * step] - u[4 * step]);
   to[2 * to_step] = P2 * sum_p + Q2 * sum_q + u[5 * step];
@@ -81,6 +86,20 @@ inline void kernel_from_tile(const Vector* u, int step, Vector* to, int to_step)
 
 // Channels of a tile: a multiple of LANES.
 inline int64_t filled(int64_t channels) { return (channels + LANES - 1) / LANES * LANES; }
+
+// Those of them that are worked on: whole vectors, and FEW where no more are left.
+inline int64_t covered(int64_t channels) {
+  const int64_t left = channels % LANES;
+  return left && left <= FEW ? channels - left + FEW : filled(channels);
+}
+
+// work(a vector, first channel) for vectors that cover the channels.
+template <typename Work>
+inline void by_vectors(int64_t channels, const Work& work) {
+  int64_t c = 0;
+  for (; c + LANES <= channels; c += LANES) work(Vector{}, c);
+  if (c < covered(channels)) covered(channels) - c == FEW ? work(Short{}, c) : work(Vector{}, c);
+}
 
 struct Shape {
   int64_t batch, height, width;
@@ -99,24 +118,21 @@ inline Place place(const Shape& shape, int64_t tile) {
   return {tile / (rows * columns), tile / columns % rows * OUTPUTS, tile % columns * OUTPUTS};
 }
 
-// The first `count` of a vector, zeros behind them. WHOLE: there are always as many as it has lanes.
-template <bool WHOLE = false>
-inline Vector load_some(const float* from, int64_t count) {
-  if (WHOLE || count >= LANES) return load(from);
-  float values[LANES] = {};
+// The first `count` of a vector, zeros behind them.
+template <typename V = Vector>
+inline V load_some(const float* from, int64_t count) {
+  if (count >= lanes<V>) return load<V>(from);
+  float values[lanes<V>] = {};
   std::copy(from, from + count, values);
-  return load(values);
+  return load<V>(values);
 }
 
-template <bool WHOLE = false>
-inline void store_some(float* to, Vector value, int64_t count) {
-  if (WHOLE || count >= LANES) return store(to, value);
-  float values[LANES];
+template <typename V>
+inline void store_some(float* to, V value, int64_t count) {
+  if (count >= lanes<V>) return store(to, value);
+  float values[lanes<V>];
   store(values, value);
-  if (count == 4)  // what a skip adds
-    std::copy(values, values + 4, to);
-  else
-    std::copy(values, values + count, to);
+  std::copy(values, values + count, to);
 }
 
 // Where a row or column that may lie one beyond the edge is read; -1 where there is nothing.
@@ -125,11 +141,11 @@ inline int64_t read_at(int64_t at, int64_t size, bool mirror) {
   return !mirror || at < -1 || at > size ? -1 : at < 0 ? 1 : size - 2;
 }
 
-// SIDE x SIDE pixels from (top, left) on, LANES channels from c on. WHOLE: channels is a multiple of
-// LANES.
-template <int SIDE, bool WHOLE>
-inline void load_pixels(const float* images, const Shape& shape, int64_t channels, int64_t c,
-                        int64_t image, int64_t top, int64_t left, Vector* to) {
+// use(pixel) with pixel(i, j) -> a vector of channels from c on, for SIDE x SIDE pixels from (top, left)
+// on.
+template <typename V, int SIDE, typename Use>
+inline void with_pixels(const float* images, const Shape& shape, int64_t channels, int64_t c,
+                        int64_t image, int64_t top, int64_t left, const Use& use) {
   const float* pixels = images + image * shape.height * shape.width * channels + c;
   const float* corner = pixels + (top * shape.width + left) * channels;
   const bool inside = top >= 0 && left >= 0 && top + SIDE <= shape.height && left + SIDE <= shape.width;
@@ -137,110 +153,135 @@ inline void load_pixels(const float* images, const Shape& shape, int64_t channel
   // channels meets no weight.
   const float* end = images + shape.batch * shape.height * shape.width * channels;
   const float* last = corner + ((SIDE - 1) * shape.width + SIDE - 1) * channels;
-  if (inside && (WHOLE || last + LANES <= end)) {
-    for (int i = 0; i < SIDE; ++i)
-      for (int j = 0; j < SIDE; ++j) to[i * SIDE + j] = load(corner + (i * shape.width + j) * channels);
-    return;
-  }
-  int64_t columns[SIDE];
-  for (int j = 0; j < SIDE; ++j) columns[j] = read_at(left + j, shape.width, shape.mirror);
+  if (inside && last + lanes<V> <= end)
+    return use([&](int i, int j) { return load<V>(corner + (i * shape.width + j) * channels); });
+  int64_t rows[SIDE], columns[SIDE];
   for (int i = 0; i < SIDE; ++i) {
-    const int64_t row = read_at(top + i, shape.height, shape.mirror);
-    const float* line = pixels + row * shape.width * channels;
-    for (int j = 0; j < SIDE; ++j)
-      to[i * SIDE + j] = row < 0 || columns[j] < 0
-                             ? Vector{}
-                             : load_some<WHOLE>(line + columns[j] * channels, channels - c);
+    rows[i] = read_at(top + i, shape.height, shape.mirror);
+    columns[i] = read_at(left + i, shape.width, shape.mirror);
+  }
+  use([&](int i, int j) {
+    if (rows[i] < 0 || columns[j] < 0) return V{};
+    return load_some<V>(pixels + (rows[i] * shape.width + columns[j]) * channels, channels - c);
+  });
+}
+
+// Asks for the pixels that the next tile to the right adds: a tile's rows lie too far apart for the
+// processor to foresee them.
+template <int SIDE>
+inline void fetch_next(const float* images, const Shape& shape, int64_t channels, int64_t image,
+                       int64_t top, int64_t left) {
+  constexpr int64_t LINE = 16;
+  const int64_t first = left + SIDE, last = std::min(first + OUTPUTS, shape.width);
+  const int64_t end = std::min(top + SIDE, shape.height);
+  for (int64_t row = std::max<int64_t>(top, 0); row < end; ++row) {
+    const float* from = images + ((image * shape.height + row) * shape.width + first) * channels;
+    for (int64_t k = 0; k < (last - first) * channels; k += LINE) __builtin_prefetch(from + k);
   }
 }
 
 // B^T d B of one tile, to 36 planes.
-template <bool WHOLE>
 void input_tile(const float* images, const Shape& shape, int64_t channels, int64_t tile, float* to,
                 int64_t plane) {
   const Place at = place(shape, tile);
-  for (int64_t c = 0; c < channels; c += LANES) {
-    Vector pixels[PLANES], half[PLANES];
-    load_pixels<TILE, WHOLE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, pixels);
-    for (int j = 0; j < TILE; ++j) to_tile(pixels + j, half + j, TILE);
+  fetch_next<TILE>(images, shape, channels, at.image, at.top - 1, at.left - 1);
+  by_vectors(channels, [=, &shape](auto kind, int64_t c) {
+    using V = decltype(kind);
+    V half[PLANES];
+    auto down = [&](const auto& pixel) {
+      for (int j = 0; j < TILE; ++j) {
+        V column[TILE];
+        for (int i = 0; i < TILE; ++i) column[i] = pixel(i, j);
+        to_tile(column, 1, half + j, TILE);
+      }
+    };
+    with_pixels<V, TILE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, down);
     for (int i = 0; i < TILE; ++i) {
-      Vector row[TILE];
-      to_tile(half + i * TILE, row, 1);
+      V row[TILE];
+      to_tile(half + i * TILE, 1, row, 1);
       for (int j = 0; j < TILE; ++j) store(to + (i * TILE + j) * plane + c, row[j]);
     }
-  }
+  });
 }
 
 // A^T m A of one tile, from 36 planes, to its pixels.
-template <bool WHOLE>
 void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t channels,
                  int64_t tile, float* images) {
   const Place at = place(shape, tile);
   const int64_t high = std::min<int64_t>(OUTPUTS, shape.height - at.top);
   const int64_t wide = std::min<int64_t>(OUTPUTS, shape.width - at.left);
   float* corner = images + ((at.image * shape.height + at.top) * shape.width + at.left) * channels;
-  for (int64_t c = 0; c < channels; c += LANES) {
-    Vector half[OUTPUTS * TILE];
+  by_vectors(channels, [=](auto kind, int64_t c) {
+    using V = decltype(kind);
+    V half[OUTPUTS * TILE];
     for (int j = 0; j < TILE; ++j) {
-      Vector column[TILE];
-      for (int i = 0; i < TILE; ++i) column[i] = load(from + (i * TILE + j) * plane + c);
+      V column[TILE];
+      for (int i = 0; i < TILE; ++i) column[i] = load<V>(from + (i * TILE + j) * plane + c);
       from_tile(column, 1, half + j, TILE);
     }
     for (int64_t i = 0; i < high; ++i) {
-      Vector row[OUTPUTS];
+      V row[OUTPUTS];
       from_tile(half + i * TILE, 1, row, 1);
       for (int64_t j = 0; j < wide; ++j)
-        store_some<WHOLE>(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
+        store_some(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
     }
-  }
+  });
 }
 
 // A dy A^T of one tile, to 36 planes.
 void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, int64_t tile,
                    float* to, int64_t plane) {
   const Place at = place(shape, tile);
-  for (int64_t c = 0; c < channels; c += LANES) {
-    Vector pixels[OUTPUTS * OUTPUTS], half[TILE * OUTPUTS];
-    load_pixels<OUTPUTS, true>(gradient, shape, channels, c, at.image, at.top, at.left, pixels);
-    for (int j = 0; j < OUTPUTS; ++j) spread(pixels + j, OUTPUTS, half + j, OUTPUTS);
+  fetch_next<OUTPUTS>(gradient, shape, channels, at.image, at.top, at.left);
+  by_vectors(channels, [=, &shape](auto kind, int64_t c) {
+    using V = decltype(kind);
+    V half[TILE * OUTPUTS];
+    auto down = [&](const auto& pixel) {
+      for (int j = 0; j < OUTPUTS; ++j) {
+        V column[OUTPUTS];
+        for (int i = 0; i < OUTPUTS; ++i) column[i] = pixel(i, j);
+        spread(column, 1, half + j, OUTPUTS);
+      }
+    };
+    with_pixels<V, OUTPUTS>(gradient, shape, channels, c, at.image, at.top, at.left, down);
     for (int i = 0; i < TILE; ++i) {
-      Vector row[TILE];
+      V row[TILE];
       spread(half + i * OUTPUTS, 1, row, 1);
       for (int j = 0; j < TILE; ++j) store(to + (i * TILE + j) * plane + c, row[j]);
     }
-  }
+  });
 }
 
 // G w G^T for all channels: [36][panels of out][in][panel]. `turned` is the kernel of the input's
-// gradient: rotated by half a turn, inputs and outputs exchanged. `out` is filled up with zeros to
-// `full`, a multiple of LANES.
+// gradient: rotated by half a turn, inputs and outputs exchanged. `out` is filled up with zeros to what
+// is covered.
 void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_t out, bool turned,
                   float* to) {
-  const int64_t full = filled(out);
+  const int64_t full = covered(out);
   parallel_for(pool, in, [&](int64_t i) {
-    alignas(64) float weights[TAPS * TAPS][LANES];
-    for (int64_t o = 0; o < full; o += LANES) {
-      const int64_t count = std::min<int64_t>(LANES, out - o);
-      Vector w[TAPS * TAPS], half[TILE * TAPS];
+    by_vectors(out, [&](auto kind, int64_t o) {
+      using V = decltype(kind);
+      const int64_t count = std::min<int64_t>(lanes<V>, out - o);
+      alignas(64) float weights[TAPS * TAPS][lanes<V>] = {};
+      V w[TAPS * TAPS], half[TILE * TAPS];
       for (int tap = 0; tap < TAPS * TAPS; ++tap) {
         if (!turned) {
-          w[tap] = load_some(kernel + (tap * in + i) * out + o, count);
+          w[tap] = load_some<V>(kernel + (tap * in + i) * out + o, count);
           continue;
         }
-        std::fill(weights[tap] + count, weights[tap] + LANES, 0.0f);
         for (int lane = 0; lane < count; ++lane)
           weights[tap][lane] = kernel[((TAPS * TAPS - 1 - tap) * out + o + lane) * in + i];
-        w[tap] = load(weights[tap]);
+        w[tap] = load<V>(weights[tap]);
       }
       for (int j = 0; j < TAPS; ++j) kernel_to_tile(w + j, TAPS, half + j, TAPS);
       const int64_t first = o / (COLUMNS * LANES) * COLUMNS * LANES, width = panel(full, first);
       for (int row = 0; row < TILE; ++row) {
-        Vector u[TILE];
+        V u[TILE];
         kernel_to_tile(half + row * TAPS, 1, u, 1);
         for (int j = 0; j < TILE; ++j)
           store(to + (row * TILE + j) * in * full + first * in + i * width + o - first, u[j]);
       }
-    }
+    });
   });
 }
 
@@ -304,11 +345,9 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
   // The gradient has nothing beyond its edge, the image of which it is the gradient has.
   const Shape shape{sizes[0], sizes[1], sizes[2], mirror && !turned};
   const int64_t in = sizes[3], out = result->dimensions()[3];
-  const int64_t in_row = filled(in), out_row = filled(out);
+  const int64_t in_row = filled(in), out_row = filled(out), full = covered(out);
   float* weights = tiles->typed_data();
   kernel_tiles(pool, kernel.typed_data(), in, out, turned, weights);
-  const auto read = in == in_row ? input_tile<true> : input_tile<false>;
-  const auto write = out == out_row ? output_tile<true> : output_tile<false>;
   const int64_t count = tiles_at_once(in_row + out_row, shape.tiles(), pool.num_threads());
   const int64_t in_plane = count * in_row + LANES, out_plane = count * out_row + LANES;
   parallel_for(pool, (shape.tiles() + count - 1) / count, [&](int64_t part) {
@@ -316,14 +355,14 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
     float* inputs = scratch(PLANES * (in_plane + out_plane));
     float* outputs = inputs + PLANES * in_plane;
     for (int64_t t = 0; t < here; ++t)
-      read(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
+      input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
     for (int p = 0; p < PLANES; ++p)
-      for (int64_t o = 0; o < out_row; o += COLUMNS * LANES)
-        panel_product<false>(panel(out_row, o), here, in, inputs + p * in_plane, in_row, 1,
-                             weights + p * in * out_row + o * in, panel(out_row, o),
+      for (int64_t o = 0; o < full; o += COLUMNS * LANES)
+        panel_product<false>(panel(full, o), here, in, inputs + p * in_plane, in_row, 1,
+                             weights + p * in * full + o * in, panel(full, o),
                              outputs + p * out_plane + o, out_row);
     for (int64_t t = 0; t < here; ++t)
-      write(outputs + t * out_row, out_plane, shape, out, first + t, result->typed_data());
+      output_tile(outputs + t * out_row, out_plane, shape, out, first + t, result->typed_data());
   });
   if (mirror && turned)
     add_mirrored(pool, images.typed_data(), kernel.typed_data(), shape, out, in,
@@ -343,7 +382,6 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
   const int64_t in = sizes[3], out = gradient.dimensions()[3];  // out is a multiple of LANES
   const int64_t in_row = filled(in);
   const int64_t in_plane = count * in_row + LANES, out_plane = count * out + LANES;
-  const auto read = in == in_row ? input_tile<true> : input_tile<false>;
   float* inputs = space->typed_data();
   float* outputs = inputs + PLANES * in_plane;
   float* sums = products->typed_data();
@@ -353,7 +391,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
     constexpr int64_t CHUNK = 8;
     parallel_for(pool, (here + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
       for (int64_t t = chunk * CHUNK; t < std::min(here, (chunk + 1) * CHUNK); ++t) {
-        read(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
+        input_tile(images.typed_data(), shape, in, first + t, inputs + t * in_row, in_plane);
         gradient_tile(gradient.typed_data(), plain, out, first + t, outputs + t * out, out_plane);
       }
     });
