@@ -27,14 +27,6 @@ Sizes sizes_of(Buffer deep, Buffer skip) {
   return {d[0], d[1], d[2], d[3], skip.dimensions()[3]};
 }
 
-// work(k) for vectors of channels from k on, rest(k) for single ones behind them.
-template <typename Work, typename Rest>
-inline void over_channels(int64_t count, const Work& work, const Rest& rest) {
-  int64_t k = 0;
-  for (; k + LANES <= count; k += LANES) work(k);
-  for (; k < count; ++k) rest(k);
-}
-
 // Row `row` of the enlarged image: `between` has room for a row of `deep`, `to` for the result.
 // Bilinear, with pixels' centres half a pixel from the edge (align_corners=False), edges repeated.
 void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
@@ -49,17 +41,12 @@ void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
     const float* __restrict left = between + std::max<int64_t>(0, j - 1) * s.deeper;
     const float* __restrict right = between + std::min(s.columns - 1, j + 1) * s.deeper;
     float *__restrict even = to + 2 * j * s.deeper, *__restrict odd = even + s.deeper;
-    over_channels(
-        s.deeper,
-        [&](int64_t k) {
-          const Vector middle = 0.75f * load(here + k);
-          store(even + k, middle + 0.25f * load(left + k));
-          store(odd + k, middle + 0.25f * load(right + k));
-        },
-        [&](int64_t k) {
-          even[k] = 0.75f * here[k] + 0.25f * left[k];
-          odd[k] = 0.75f * here[k] + 0.25f * right[k];
-        });
+    by_vectors(s.deeper, [&](auto kind, int64_t k) {
+      using V = decltype(kind);
+      const V middle = 0.75f * load<V>(here + k);
+      store(even + k, middle + 0.25f * load<V>(left + k));
+      store(odd + k, middle + 0.25f * load<V>(right + k));
+    });
   }
 }
 
@@ -71,14 +58,21 @@ void narrowed_row(const float* __restrict from, const Sizes& s, float* __restric
     const float* __restrict before = j ? even - s.deeper : even;
     const float* __restrict after = j + 1 < s.columns ? odd + s.deeper : odd;
     float* __restrict sum = to + j * s.deeper;
-    over_channels(
-        s.deeper,
-        [&](int64_t k) {
-          store(sum + k, 0.75f * (load(even + k) + load(odd + k)) +
-                             0.25f * (load(before + k) + load(after + k)));
-        },
-        [&](int64_t k) { sum[k] = 0.75f * (even[k] + odd[k]) + 0.25f * (before[k] + after[k]); });
+    by_vectors(s.deeper, [&](auto kind, int64_t k) {
+      using V = decltype(kind);
+      store(sum + k, 0.75f * (load<V>(even + k) + load<V>(odd + k)) +
+                         0.25f * (load<V>(before + k) + load<V>(after + k)));
+    });
   }
+}
+
+// work(values, their channel) for a pixel of the skip and the enlarged one beside it.
+template <typename Work>
+inline void over_both(const Sizes& s, const float* beside, const float* deep, const Work& work) {
+  by_vectors(s.beside, [&](auto kind, int64_t k) { work(load<decltype(kind)>(beside + k), k); });
+  by_vectors(s.deeper, [&](auto kind, int64_t k) {
+    work(load<decltype(kind)>(deep + k), s.beside + k);
+  });
 }
 
 constexpr int64_t BAND = 4;  // rows of `deep` a task
@@ -106,26 +100,12 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
       const float* __restrict side =
           skip.typed_data() + (image * 2 * s.rows + i) * s.wide() * s.beside;
       for (int64_t j = 0; j < s.wide(); ++j) {
-        for (int64_t k = 0; k < s.beside; ++k) {
-          const float value = side[j * s.beside + k] - pivot[k];
-          one[k] += value;
-          two[k] += value * value;
-        }
-        const float* __restrict from = row + j * s.deeper;
-        float *first = one + s.beside, *second = two + s.beside;
-        const float* base = pivot + s.beside;
-        over_channels(
-            s.deeper,
-            [&](int64_t k) {
-              const Vector value = load(from + k) - load(base + k);
-              store(first + k, load(first + k) + value);
-              store(second + k, load(second + k) + value * value);
-            },
-            [&](int64_t k) {
-              const float value = from[k] - base[k];
-              first[k] += value;
-              second[k] += value * value;
-            });
+        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
+          using V = decltype(value);
+          const V moved = value - load<V>(pivot + c);
+          store(one + c, load<V>(one + c) + moved);
+          store(two + c, load<V>(two + c) + moved * moved);
+        });
       }
     }
     std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
@@ -152,19 +132,10 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
       const float* __restrict side = skip.typed_data() + first * s.beside;
       float* __restrict to = y->typed_data() + first * channels;
       for (int64_t j = 0; j < s.wide(); ++j, to += channels) {
-        for (int64_t k = 0; k < s.beside; ++k)
-          to[k] = (side[j * s.beside + k] - middle[k]) * factor[k] + shift[k];
-        const float* __restrict from = row + j * s.deeper;
-        over_channels(
-            s.deeper,
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              store(to + m, (load(from + k) - load(middle + m)) * load(factor + m) + load(shift + m));
-            },
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              to[m] = (from[k] - middle[m]) * factor[m] + shift[m];
-            });
+        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
+          using V = decltype(value);
+          store(to + c, (value - load<V>(middle + c)) * load<V>(factor + c) + load<V>(shift + c));
+        });
       }
     }
   });
@@ -190,24 +161,12 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
       const float* __restrict side = skip.typed_data() + first * s.beside;
       const float* __restrict pulled = dy.typed_data() + first * channels;
       for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
-        for (int64_t k = 0; k < s.beside; ++k) {
-          one[k] += pulled[k];
-          two[k] += pulled[k] * (side[j * s.beside + k] - middle[k]);
-        }
-        const float* __restrict from = row + j * s.deeper;
-        over_channels(
-            s.deeper,
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              const Vector dz = load(pulled + m);
-              store(one + m, load(one + m) + dz);
-              store(two + m, load(two + m) + dz * (load(from + k) - load(middle + m)));
-            },
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              one[m] += pulled[m];
-              two[m] += pulled[m] * (from[k] - middle[m]);
-            });
+        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
+          using V = decltype(value);
+          const V dz = load<V>(pulled + c);
+          store(one + c, load<V>(one + c) + dz);
+          store(two + c, load<V>(two + c) + dz * (value - load<V>(middle + c)));
+        });
       }
     }
     std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
@@ -239,22 +198,20 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
       float* __restrict beside = d_skip->typed_data() + first * s.beside;
       const bool ours = i >= 2 * top && i < 2 * bottom;
       for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
+        auto gradient = [&](auto value, int64_t m) {
+          using V = decltype(value);
+          const V moved = value - load<V>(middle + m);
+          return load<V>(a + m) * load<V>(pulled + m) + load<V>(b + m) * moved + load<V>(c + m);
+        };
         if (ours)
-          for (int64_t k = 0; k < s.beside; ++k)
-            beside[j * s.beside + k] =
-                a[k] * pulled[k] + b[k] * (side[j * s.beside + k] - middle[k]) + c[k];
+          by_vectors(s.beside, [&](auto kind, int64_t k) {
+            const int64_t at = j * s.beside + k;
+            store(beside + at, gradient(load<decltype(kind)>(side + at), k));
+          });
         float* __restrict to = row + j * s.deeper;
-        over_channels(
-            s.deeper,
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              const Vector value = load(to + k) - load(middle + m);
-              store(to + k, load(a + m) * load(pulled + m) + load(b + m) * value + load(c + m));
-            },
-            [&](int64_t k) {
-              const int64_t m = s.beside + k;
-              to[k] = a[m] * pulled[m] + b[m] * (to[k] - middle[m]) + c[m];
-            });
+        by_vectors(s.deeper, [&](auto kind, int64_t k) {
+          store(to + k, gradient(load<decltype(kind)>(to + k), s.beside + k));
+        });
       }
       narrowed_row(row, s, half);
       const int64_t near = i / 2;

@@ -36,6 +36,16 @@ inline void store(float* to, V value) {
   __builtin_memcpy(to, &value, sizeof value);
 }
 
+// work(a vector of its kind, first channel) for the widest vectors that fill the channels: whole ones,
+// short ones, single numbers.
+template <typename Work>
+inline void by_vectors(int64_t channels, const Work& work) {
+  int64_t c = 0;
+  for (; c + LANES <= channels; c += LANES) work(Vector{}, c);
+  for (; c + FEW <= channels; c += FEW) work(Short{}, c);
+  for (; c < channels; ++c) work(0.0f, c);
+}
+
 // c[m][n] = (ADD ? c[m][n] : 0) + sum over k of a[m * a_row + k * a_step] * b[k * b_row + n],
 // for M rows and N vectors of columns; the sums stay in registers.
 template <typename V, int M, int N, bool ADD>

@@ -93,9 +93,9 @@ inline int64_t covered(int64_t channels) {
   return left && left <= FEW ? channels - left + FEW : filled(channels);
 }
 
-// work(a vector, first channel) for vectors that cover the channels.
+// work(a vector of its kind, first channel) for vectors that cover the channels.
 template <typename Work>
-inline void by_vectors(int64_t channels, const Work& work) {
+inline void over_tile(int64_t channels, const Work& work) {
   int64_t c = 0;
   for (; c + LANES <= channels; c += LANES) work(Vector{}, c);
   if (c < covered(channels)) covered(channels) - c == FEW ? work(Short{}, c) : work(Vector{}, c);
@@ -185,7 +185,7 @@ void input_tile(const float* images, const Shape& shape, int64_t channels, int64
                 int64_t plane) {
   const Place at = place(shape, tile);
   fetch_next<TILE>(images, shape, channels, at.image, at.top - 1, at.left - 1);
-  by_vectors(channels, [=, &shape](auto kind, int64_t c) {
+  over_tile(channels, [=, &shape](auto kind, int64_t c) {
     using V = decltype(kind);
     V half[PLANES];
     auto down = [&](const auto& pixel) {
@@ -211,7 +211,7 @@ void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t c
   const int64_t high = std::min<int64_t>(OUTPUTS, shape.height - at.top);
   const int64_t wide = std::min<int64_t>(OUTPUTS, shape.width - at.left);
   float* corner = images + ((at.image * shape.height + at.top) * shape.width + at.left) * channels;
-  by_vectors(channels, [=](auto kind, int64_t c) {
+  over_tile(channels, [=](auto kind, int64_t c) {
     using V = decltype(kind);
     V half[OUTPUTS * TILE];
     for (int j = 0; j < TILE; ++j) {
@@ -233,7 +233,7 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
                    float* to, int64_t plane) {
   const Place at = place(shape, tile);
   fetch_next<OUTPUTS>(gradient, shape, channels, at.image, at.top, at.left);
-  by_vectors(channels, [=, &shape](auto kind, int64_t c) {
+  over_tile(channels, [=, &shape](auto kind, int64_t c) {
     using V = decltype(kind);
     V half[TILE * OUTPUTS];
     auto down = [&](const auto& pixel) {
@@ -259,7 +259,7 @@ void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_
                   float* to) {
   const int64_t full = covered(out);
   parallel_for(pool, in, [&](int64_t i) {
-    by_vectors(out, [&](auto kind, int64_t o) {
+    over_tile(out, [&](auto kind, int64_t o) {
       using V = decltype(kind);
       const int64_t count = std::min<int64_t>(lanes<V>, out - o);
       alignas(64) float weights[TAPS * TAPS][lanes<V>] = {};
