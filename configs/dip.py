@@ -68,11 +68,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.perturbation = 1 / 30  # standard deviation of the noise on the input, at each step
     config.average = 0.99  # share of the old average of the outputs, a step
     config.stop = ml_collections.ConfigDict()
-    config.stop.rule = "wmv"  # wmv, emv (variance of the outputs), none (the last average)
+    config.stop.rule = "emv"  # emv, wmv (variance of the outputs), none (the last average)
     config.stop.window = 100  # outputs of wmv; before so many no rule judges
-    config.stop.share = 0.1  # of the newest output, for emv
-    config.stop.tolerance = 0.1  # above the smallest variance, a share, that counts as small
-    config.stop.patience = 500  # steps without a small variance
+    config.stop.share = 0.03  # of the newest output, for emv
+    config.stop.tolerance = 0.15  # above the smallest variance, a share, that counts as small
+    config.stop.patience = 300  # steps without a small variance
     config.chunk = 50  # steps between two looks at whether a fit has ended or diverged
     config.at_once = 1  # fits at a time on each device
 

@@ -58,11 +58,11 @@ class Recipe:
     scale: float = 0.1
     channels: int = 32
     average: float = 0.99
-    rule: str = "wmv"
+    rule: str = "emv"
     window: int = 100
-    share: float = 0.1
-    tolerance: float = 0.1
-    patience: int = 500
+    share: float = 0.03
+    tolerance: float = 0.15
+    patience: int = 300
     chunk: int = 50
 
 

@@ -1,5 +1,5 @@
 // Products of few columns, as a skip's 1 x 1 convolution is: x [pixels, in], matrix [in, out].
-// `in` is a multiple of LANES, `out` at most 4.
+// `in` is a multiple of LANES, `out` at most FEW.
 
 #include <algorithm>
 #include <cstdint>
@@ -15,17 +15,17 @@ namespace {
 ffi::Error few_forward(ffi::ThreadPool pool, Buffer x, Buffer matrix, Result y) {
   const auto m = matrix.dimensions();
   const int64_t in = m[0], out = m[1], pixels = x.element_count() / in;
-  std::vector<float> filled(in * LANES);
+  std::vector<float> filled(in * FEW);
   for (int64_t i = 0; i < in; ++i)
-    std::copy_n(matrix.typed_data() + i * out, out, filled.data() + i * LANES);
+    std::copy_n(matrix.typed_data() + i * out, out, filled.data() + i * FEW);
   constexpr int64_t AT_ONCE = ROWS * 32;
   parallel_for(pool, (pixels + AT_ONCE - 1) / AT_ONCE, [&](int64_t task) {
     const int64_t first = task * AT_ONCE, here = std::min(AT_ONCE, pixels - first);
-    float* wide = scratch(AT_ONCE * LANES);
-    product<1, false>(here, in, x.typed_data() + first * in, in, 1, filled.data(), LANES, wide, LANES);
+    const float* from = x.typed_data() + first * in;
     float* to = y->typed_data() + first * out;
-    for (int64_t p = 0; p < here; ++p)
-      for (int64_t o = 0; o < out; ++o) to[p * out + o] = wide[p * LANES + o];
+    float* wide = out == FEW ? to : scratch(AT_ONCE * FEW);
+    product<1, false, Short>(here, in, from, in, 1, filled.data(), FEW, wide, FEW);
+    for (int64_t p = 0; p < here && out < FEW; ++p) std::copy_n(wide + p * FEW, out, to + p * out);
   });
   return ffi::Error::Success();
 }
