@@ -19,7 +19,7 @@ import jax
 from covidjax.data import locking
 
 HERE = Path(__file__).parent
-SOURCES = ("winograd.cc", "patches.cc", "norm.cc", "merge.cc", "skip.cc", "perturb.cc")
+SOURCES = ("winograd.cc", "patches.cc", "norm.cc", "merge.cc", "project.cc", "skip.cc", "perturb.cc")
 HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h")
 TARGETS = (
     "winograd_forward",
@@ -31,6 +31,8 @@ TARGETS = (
     "norm_backward",
     "merge_forward",
     "merge_backward",
+    "project_forward",
+    "project_backward",
     "perturb",
     "few_forward",
     "few_input_gradient",

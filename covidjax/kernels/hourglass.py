@@ -1,6 +1,6 @@
 """Layers of an hourglass network for one image at a time: reflecting convolutions, normalisation.
 
-On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `skip.cc` and `perturb.cc`
+On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `project.cc`, `skip.cc` and `perturb.cc`
 where those are in use (see `native.py`), elsewhere array operations; the two agree to rounding.
 Gradients are reverse-mode.
 """
@@ -56,6 +56,16 @@ def norm_act(x: Images, scale: Channels, bias: Channels) -> Images:
         return _norm(x, scale, bias)
     z = _normalize(x, scale, bias)
     return jnp.where(z > 0, z, SLOPE * z)
+
+
+def norm_act_dot(
+    x: Images, scale: Channels, bias: Channels, matrix: Float[Array, "channels outputs"]
+) -> Images:
+    """What `norm_act` gives, times a matrix: the 1 x 1 convolution behind it."""
+    fits = x.shape[-1] % native.LANES == 0 and matrix.shape[1] == 1
+    if build.in_use() and x.dtype == jnp.float32 and fits:
+        return _project(x, scale, bias, matrix[:, 0])
+    return norm_act(x, scale, bias) @ matrix
 
 
 def merge(
@@ -135,6 +145,30 @@ def _norm_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]
 
 
 _norm.defvjp(_norm_forward, _norm_backward)
+
+
+@jax.custom_vjp
+def _project(x: Array, scale: Array, bias: Array, column: Array) -> Array:
+    return _project_forward(x, scale, bias, column)[0]
+
+
+def _project_forward(
+    x: Array, scale: Array, bias: Array, column: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    shapes = [(*x.shape[:3], 1), *[(x.shape[0], x.shape[-1])] * 2]
+    y, *moments = native.ffi_call("project_forward", *shapes)(
+        x, scale, bias, column, epsilon=np.float32(EPSILON), slope=np.float32(SLOPE)
+    )
+    return y, (x, scale, bias, column, *moments)
+
+
+def _project_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
+    x, *others = residuals
+    call = native.ffi_call("project_backward", x.shape, *[x.shape[-1:]] * 3)
+    return tuple(call(x, dy, *others, slope=np.float32(SLOPE)))
+
+
+_project.defvjp(_project_forward, _project_backward)
 
 
 @jax.custom_vjp

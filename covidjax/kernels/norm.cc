@@ -19,60 +19,16 @@ ffi::Error norm_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bia
   const int64_t batch = d[0], channels = d[3];
   const Plan plan(d[1] * d[2], channels);
   const int64_t period = plan.period;
-  std::vector<float> sums(batch * plan.tasks * 2 * channels);
-  // Per image: pivot, mean, factor, bias.
-  std::vector<float> terms(batch * 4 * period);
+  moments(pool, x.typed_data(), batch, plan, epsilon, mean->typed_data(), inverse->typed_data());
+  std::vector<float> terms(batch * 3 * period);  // per image: mean, factor, bias
   for (int64_t image = 0; image < batch; ++image)
-    repeat(x.typed_data() + image * plan.pixels * channels, channels, period,
-           terms.data() + image * 4 * period);
-  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const Part part = part_of(plan, task);
-    const float *from = x.typed_data() + part.begin, *pivot = terms.data() + part.image * 4 * period;
-    std::vector<float> space(2 * period);
-    float *one = space.data(), *two = one + period;
-    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
-      constexpr int N = vectors;
-      Vector middle[N], first[N], second[N];
-      for (int n = 0; n < N; ++n) {
-        middle[n] = load(pivot + group + n * LANES);
-        first[n] = second[n] = Vector{};
-      }
-      const float* at = from + group;
-      for (int64_t row = 0; row < rows; ++row, at += period)
-        for (int n = 0; n < N; ++n) {
-          const Vector value = load(at + n * LANES) - middle[n];
-          first[n] += value;
-          second[n] += value * value;
-        }
-      for (int n = 0; n < N; ++n) {
-        store(one + group + n * LANES, first[n]);
-        store(two + group + n * LANES, second[n]);
-      }
-    });
-    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
-      const float value = from[at + k] - pivot[k];
-      one[k] += value;
-      two[k] += value * value;
-    }
-    fold(one, two, channels, period, sums.data() + task * 2 * channels);
-  });
-  for (int64_t image = 0; image < batch; ++image) {
-    float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
-    statistics(sums, image * plan.tasks, plan.tasks, channels, plan.pixels,
-               x.typed_data() + image * plan.pixels * channels, epsilon, m, v);
-    float* to = terms.data() + (image * 4 + 1) * period;
-    for (int64_t k = 0; k < period; ++k) {
-      const int64_t c = k % channels;
-      to[k] = m[c];
-      to[period + k] = scale.typed_data()[c] * v[c];
-      to[2 * period + k] = bias.typed_data()[c];
-    }
-  }
+    z_terms(plan, mean->typed_data() + image * channels, inverse->typed_data() + image * channels,
+            scale.typed_data(), bias.typed_data(), terms.data() + image * 3 * period);
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
     const Part part = part_of(plan, task);
     const float* from = x.typed_data() + part.begin;
     float* to = y->typed_data() + part.begin;
-    const float* middle = terms.data() + (part.image * 4 + 1) * period;
+    const float* middle = terms.data() + part.image * 3 * period;
     const float *factor = middle + period, *shift = factor + period;
     by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
       constexpr int N = vectors;
@@ -104,15 +60,9 @@ ffi::Error norm_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale
   const int64_t period = plan.period;
   // Per image: mean, factor and bias of z; then a, b, c of the gradient.
   std::vector<float> terms(batch * 6 * period), sums(batch * plan.tasks * 2 * channels);
-  for (int64_t image = 0; image < batch; ++image) {
-    float* to = terms.data() + image * 6 * period;
-    for (int64_t k = 0; k < period; ++k) {
-      const int64_t c = k % channels, at = image * channels + c;
-      to[k] = mean.typed_data()[at];
-      to[period + k] = scale.typed_data()[c] * inverse.typed_data()[at];
-      to[2 * period + k] = bias.typed_data()[c];
-    }
-  }
+  for (int64_t image = 0; image < batch; ++image)
+    z_terms(plan, mean.typed_data() + image * channels, inverse.typed_data() + image * channels,
+            scale.typed_data(), bias.typed_data(), terms.data() + image * 6 * period);
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
     const Part part = part_of(plan, task);
     const float *from = x.typed_data() + part.begin, *pulled = dy.typed_data() + part.begin;

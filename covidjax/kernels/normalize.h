@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "parallel.h"
 #include "vector.h"
 
 namespace covidjax {
@@ -107,6 +108,60 @@ inline void fold(const float* one, const float* two, int64_t channels, int64_t p
     to[k % channels] += one[k];
     to[channels + k % channels] += two[k];
   }
+}
+
+// What z = (x - mean) * factor + bias takes of an image, for a period each: mean, factor, bias.
+inline void z_terms(const Plan& plan, const float* mean, const float* inverse, const float* scale,
+                    const float* bias, float* to) {
+  for (int64_t k = 0; k < plan.period; ++k) {
+    const int64_t c = k % plan.channels;
+    to[k] = mean[c];
+    to[plan.period + k] = scale[c] * inverse[c];
+    to[2 * plan.period + k] = bias[c];
+  }
+}
+
+// Mean and 1 / standard deviation of each image's channels, [batch][channels].
+inline void moments(xla::ffi::ThreadPool& pool, const float* x, int64_t batch, const Plan& plan,
+                    float epsilon, float* mean, float* inverse) {
+  const int64_t channels = plan.channels, period = plan.period, image_size = plan.pixels * channels;
+  std::vector<float> sums(batch * plan.tasks * 2 * channels), pivots(batch * period);
+  for (int64_t image = 0; image < batch; ++image)
+    repeat(x + image * image_size, channels, period, pivots.data() + image * period);
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const Part part = part_of(plan, task);
+    const float *from = x + part.begin, *pivot = pivots.data() + part.image * period;
+    std::vector<float> space(2 * period);
+    float *one = space.data(), *two = one + period;
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector middle[N], first[N], second[N];
+      for (int n = 0; n < N; ++n) {
+        middle[n] = load(pivot + group + n * LANES);
+        first[n] = second[n] = Vector{};
+      }
+      const float* at = from + group;
+      for (int64_t row = 0; row < rows; ++row, at += period)
+        for (int n = 0; n < N; ++n) {
+          const Vector value = load(at + n * LANES) - middle[n];
+          first[n] += value;
+          second[n] += value * value;
+        }
+      for (int n = 0; n < N; ++n) {
+        store(one + group + n * LANES, first[n]);
+        store(two + group + n * LANES, second[n]);
+      }
+    });
+    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
+      const float value = from[at + k] - pivot[k];
+      one[k] += value;
+      two[k] += value * value;
+    }
+    fold(one, two, channels, period, sums.data() + task * 2 * channels);
+  });
+  for (int64_t image = 0; image < batch; ++image)
+    statistics(sums, image * plan.tasks, plan.tasks, channels, plan.pixels, x + image * image_size,
+               epsilon, mean + image * channels, inverse + image * channels);
 }
 
 }  // namespace covidjax

@@ -31,6 +31,13 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
     return draw
 
 
+def weights_of(module: nn.Module, side: int, inputs: int, outputs: int) -> tuple[Array, Array]:
+    """A convolution's parameters: kernel [side, side, inputs, outputs] and bias [outputs]."""
+    init = torch_uniform(side**2 * inputs)
+    kernel = module.param("kernel", init, (side, side, inputs, outputs))
+    return kernel, module.param("bias", init, (outputs,))
+
+
 class Conv(nn.Module):
     """A reflecting convolution with a bias; `bias_used=False` keeps it as a dead parameter."""
 
@@ -41,10 +48,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images) -> Images:
-        inputs = x.shape[-1]
-        init = torch_uniform(self.side**2 * inputs)
-        kernel = self.param("kernel", init, (self.side, self.side, inputs, self.features))
-        bias = self.param("bias", init, (self.features,))
+        kernel, bias = weights_of(self, self.side, x.shape[-1], self.features)
         y = hourglass.conv(x, kernel.astype(x.dtype), self.stride)
         return y + bias.astype(x.dtype) if self.bias_used else y
 
@@ -58,17 +62,31 @@ class Norm(nn.Module):
         return scale, self.param("bias", nn.initializers.zeros, (channels,))
 
 
+class Last(nn.Module):
+    """Matrix [channels, outputs] and bias of a last 1 x 1 convolution, handed to its `ConvNorm`."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, Array]:
+        kernel, bias = weights_of(self, 1, channels, self.outputs)
+        return kernel[0, 0], bias
+
+
 class ConvNorm(nn.Module):
-    """Convolution, BatchNorm and LeakyReLU."""
+    """Convolution, BatchNorm and LeakyReLU; then the product with a matrix, where one is given."""
 
     features: int
     side: int = 3
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Images) -> Images:
+    def __call__(self, x: Images, matrix: Array | None = None) -> Images:
         y = Conv(self.features, self.side, self.stride, bias_used=False, name="conv")(x)
-        return hourglass.norm_act(y, *Norm(name="norm")(self.features))
+        terms = Norm(name="norm")(self.features)
+        if matrix is None:
+            return hourglass.norm_act(y, *terms)
+        return hourglass.norm_act_dot(y, *terms, matrix)
 
 
 class SkipHourglass(nn.Module):
@@ -101,9 +119,10 @@ class SkipHourglass(nn.Module):
           ValueError: sides that the scales do not divide, or too small to be reflected below.
         """
         check_sides(inputs.shape[1:3], self.scales)
-        return nn.sigmoid(Conv(self.outputs, 1, name="out")(self._scale(inputs, 0)))
+        matrix, bias = Last(self.outputs, name="out")(self.width)
+        return nn.sigmoid(self._scale(inputs, 0, matrix) + bias)
 
-    def _scale(self, x: Images, level: int) -> Images:
+    def _scale(self, x: Images, level: int, matrix: Array | None = None) -> Images:
         layer = partial(ConvNorm, self.width)
         beside = ConvNorm(self.skip, 1, name=f"skip{level}")(x)
         deeper = layer(3, 2, name=f"down{level}")(x)
@@ -113,7 +132,7 @@ class SkipHourglass(nn.Module):
         both = Norm(name=f"merge{level}")(self.skip + self.width)
         x = hourglass.merge(deeper, beside, *both)
         x = layer(name=f"up{level}")(x)
-        return layer(1, name=f"mix{level}")(x)
+        return layer(1, name=f"mix{level}")(x, matrix)
 
 
 class UNet(nn.Module):
