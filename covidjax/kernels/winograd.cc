@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "parallel.h"
 #include "vector.h"
@@ -93,12 +94,17 @@ inline int64_t covered(int64_t channels) {
   return left && left <= FEW ? channels - left + FEW : filled(channels);
 }
 
-// work(a vector of its kind, first channel) for vectors that cover the channels.
+// work(a vector of its kind, first channel, whether all its lanes are channels) for vectors that cover
+// the channels.
 template <typename Work>
 inline void over_tile(int64_t channels, const Work& work) {
   int64_t c = 0;
-  for (; c + LANES <= channels; c += LANES) work(Vector{}, c);
-  if (c < covered(channels)) covered(channels) - c == FEW ? work(Short{}, c) : work(Vector{}, c);
+  for (; c + LANES <= channels; c += LANES) work(Vector{}, c, std::true_type());
+  if (c == channels) return;
+  if (covered(channels) - c == FEW)
+    work(Short{}, c, std::false_type());
+  else
+    work(Vector{}, c, std::false_type());
 }
 
 struct Shape {
@@ -118,18 +124,18 @@ inline Place place(const Shape& shape, int64_t tile) {
   return {tile / (rows * columns), tile / columns % rows * OUTPUTS, tile % columns * OUTPUTS};
 }
 
-// The first `count` of a vector, zeros behind them.
-template <typename V = Vector>
+// The first `count` of a vector, zeros behind them. WHOLE: there are always as many as it has lanes.
+template <typename V, bool WHOLE>
 inline V load_some(const float* from, int64_t count) {
-  if (count >= lanes<V>) return load<V>(from);
+  if (WHOLE || count >= lanes<V>) return load<V>(from);
   float values[lanes<V>] = {};
   std::copy(from, from + count, values);
   return load<V>(values);
 }
 
-template <typename V>
+template <bool WHOLE, typename V>
 inline void store_some(float* to, V value, int64_t count) {
-  if (count >= lanes<V>) return store(to, value);
+  if (WHOLE || count >= lanes<V>) return store(to, value);
   float values[lanes<V>];
   store(values, value);
   std::copy(values, values + count, to);
@@ -143,7 +149,7 @@ inline int64_t read_at(int64_t at, int64_t size, bool mirror) {
 
 // use(pixel) with pixel(i, j) -> a vector of channels from c on, for SIDE x SIDE pixels from (top, left)
 // on.
-template <typename V, int SIDE, typename Use>
+template <typename V, int SIDE, bool WHOLE, typename Use>
 inline void with_pixels(const float* images, const Shape& shape, int64_t channels, int64_t c,
                         int64_t image, int64_t top, int64_t left, const Use& use) {
   const float* pixels = images + image * shape.height * shape.width * channels + c;
@@ -153,16 +159,16 @@ inline void with_pixels(const float* images, const Shape& shape, int64_t channel
   // channels meets no weight.
   const float* end = images + shape.batch * shape.height * shape.width * channels;
   const float* last = corner + ((SIDE - 1) * shape.width + SIDE - 1) * channels;
-  if (inside && last + lanes<V> <= end)
+  if (inside && (WHOLE || last + lanes<V> <= end))
     return use([&](int i, int j) { return load<V>(corner + (i * shape.width + j) * channels); });
-  int64_t rows[SIDE], columns[SIDE];
+  int64_t rows[SIDE], columns[SIDE];  // where they begin; below 0 where there is nothing
   for (int i = 0; i < SIDE; ++i) {
-    rows[i] = read_at(top + i, shape.height, shape.mirror);
-    columns[i] = read_at(left + i, shape.width, shape.mirror);
+    rows[i] = read_at(top + i, shape.height, shape.mirror) * shape.width * channels;
+    columns[i] = read_at(left + i, shape.width, shape.mirror) * channels;
   }
   use([&](int i, int j) {
     if (rows[i] < 0 || columns[j] < 0) return V{};
-    return load_some<V>(pixels + (rows[i] * shape.width + columns[j]) * channels, channels - c);
+    return load_some<V, WHOLE>(pixels + rows[i] + columns[j], channels - c);
   });
 }
 
@@ -185,7 +191,7 @@ void input_tile(const float* images, const Shape& shape, int64_t channels, int64
                 int64_t plane) {
   const Place at = place(shape, tile);
   fetch_next<TILE>(images, shape, channels, at.image, at.top - 1, at.left - 1);
-  over_tile(channels, [=, &shape](auto kind, int64_t c) {
+  over_tile(channels, [=, &shape](auto kind, int64_t c, auto whole) {
     using V = decltype(kind);
     V half[PLANES];
     auto down = [&](const auto& pixel) {
@@ -195,7 +201,7 @@ void input_tile(const float* images, const Shape& shape, int64_t channels, int64
         to_tile(column, 1, half + j, TILE);
       }
     };
-    with_pixels<V, TILE>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, down);
+    with_pixels<V, TILE, whole>(images, shape, channels, c, at.image, at.top - 1, at.left - 1, down);
     for (int i = 0; i < TILE; ++i) {
       V row[TILE];
       to_tile(half + i * TILE, 1, row, 1);
@@ -211,7 +217,7 @@ void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t c
   const int64_t high = std::min<int64_t>(OUTPUTS, shape.height - at.top);
   const int64_t wide = std::min<int64_t>(OUTPUTS, shape.width - at.left);
   float* corner = images + ((at.image * shape.height + at.top) * shape.width + at.left) * channels;
-  over_tile(channels, [=](auto kind, int64_t c) {
+  over_tile(channels, [=](auto kind, int64_t c, auto whole) {
     using V = decltype(kind);
     V half[OUTPUTS * TILE];
     for (int j = 0; j < TILE; ++j) {
@@ -223,7 +229,7 @@ void output_tile(const float* from, int64_t plane, const Shape& shape, int64_t c
       V row[OUTPUTS];
       from_tile(half + i * TILE, 1, row, 1);
       for (int64_t j = 0; j < wide; ++j)
-        store_some(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
+        store_some<whole>(corner + (i * shape.width + j) * channels + c, row[j], channels - c);
     }
   });
 }
@@ -233,7 +239,7 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
                    float* to, int64_t plane) {
   const Place at = place(shape, tile);
   fetch_next<OUTPUTS>(gradient, shape, channels, at.image, at.top, at.left);
-  over_tile(channels, [=, &shape](auto kind, int64_t c) {
+  over_tile(channels, [=, &shape](auto kind, int64_t c, auto whole) {
     using V = decltype(kind);
     V half[TILE * OUTPUTS];
     auto down = [&](const auto& pixel) {
@@ -243,7 +249,7 @@ void gradient_tile(const float* gradient, const Shape& shape, int64_t channels, 
         spread(column, 1, half + j, OUTPUTS);
       }
     };
-    with_pixels<V, OUTPUTS>(gradient, shape, channels, c, at.image, at.top, at.left, down);
+    with_pixels<V, OUTPUTS, whole>(gradient, shape, channels, c, at.image, at.top, at.left, down);
     for (int i = 0; i < TILE; ++i) {
       V row[TILE];
       spread(half + i * OUTPUTS, 1, row, 1);
@@ -259,14 +265,14 @@ void kernel_tiles(ffi::ThreadPool& pool, const float* kernel, int64_t in, int64_
                   float* to) {
   const int64_t full = covered(out);
   parallel_for(pool, in, [&](int64_t i) {
-    over_tile(out, [&](auto kind, int64_t o) {
+    over_tile(out, [&](auto kind, int64_t o, auto whole) {
       using V = decltype(kind);
       const int64_t count = std::min<int64_t>(lanes<V>, out - o);
       alignas(64) float weights[TAPS * TAPS][lanes<V>] = {};
       V w[TAPS * TAPS], half[TILE * TAPS];
       for (int tap = 0; tap < TAPS * TAPS; ++tap) {
         if (!turned) {
-          w[tap] = load_some<V>(kernel + (tap * in + i) * out + o, count);
+          w[tap] = load_some<V, whole>(kernel + (tap * in + i) * out + o, count);
           continue;
         }
         for (int lane = 0; lane < count; ++lane)
@@ -325,7 +331,7 @@ void add_mirrored(ffi::ThreadPool& pool, const float* gradient, const float* ker
       for (int t = 1; t < taps; ++t) sums[0] += sums[t];
       const int64_t y = read_at(row, shape.height, true), x = read_at(column, shape.width, true);
       float* to = images + ((image * shape.height + y) * shape.width + x) * channels + c;
-      store_some(to, load_some(to, count) + sums[0], count);
+      store_some<false>(to, load_some<Vector, false>(to, count) + sums[0], count);
     };
     for (int64_t column = -1; column <= shape.width; ++column) {
       add(-1, column);
