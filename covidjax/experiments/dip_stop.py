@@ -6,9 +6,9 @@ smallest variance marks the place; the fit ends when none has come near it for `
 
 What is returned here is the average of the outputs, which is behind them by some 100 steps and
 still gains while the variance lies at its bottom. So the last step counts whose variance is within
-a tolerance of the smallest; the paper takes the smallest itself (tolerance 0). The defaults are those
-that lost least against the best step on 26 radiographs of TRAIN (128 px; 20 of them with sigma 25, six
-with 15 and 50).
+a tolerance of the smallest; the paper takes the smallest itself (tolerance 0). The defaults are
+those that lost least against the best step on 26 radiographs of TRAIN (128 px; 20 of them with
+sigma 25, six with 15 and 50).
 
 - WMV, over the last W outputs: 1 / W sum ||x_t - mean(x)||^2 (their equation 2), here a mean over
   pixels too.

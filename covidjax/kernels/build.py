@@ -19,7 +19,15 @@ import jax
 from covidjax.data import locking
 
 HERE = Path(__file__).parent
-SOURCES = ("winograd.cc", "patches.cc", "norm.cc", "merge.cc", "project.cc", "skip.cc", "perturb.cc")
+SOURCES = (
+    "winograd.cc",
+    "patches.cc",
+    "norm.cc",
+    "merge.cc",
+    "project.cc",
+    "skip.cc",
+    "perturb.cc",
+)
 HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h")
 TARGETS = (
     "winograd_forward",

@@ -1,8 +1,8 @@
 """Layers of an hourglass network for one image at a time: reflecting convolutions, normalisation.
 
-On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `project.cc`, `skip.cc` and `perturb.cc`
-where those are in use (see `native.py`), elsewhere array operations; the two agree to rounding.
-Gradients are reverse-mode.
+On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `project.cc`, `skip.cc` and
+`perturb.cc` where those are in use (see `native.py`), elsewhere array operations; the two agree to
+rounding. Gradients are reverse-mode.
 """
 
 from functools import partial

@@ -88,9 +88,9 @@ inline void kernel_from_tile(const V* u, int step, V* to, int to_step) {
 // Channels of a tile: a multiple of LANES.
 inline int64_t filled(int64_t channels) { return (channels + LANES - 1) / LANES * LANES; }
 
-// Those of them that are worked on: whole vectors, and FEW where no more are left.
+// Those of them that are worked on: all, or FEW where no more are left beside whole panels.
 inline int64_t covered(int64_t channels) {
-  const int64_t left = channels % LANES;
+  const int64_t left = channels % (COLUMNS * LANES);
   return left && left <= FEW ? channels - left + FEW : filled(channels);
 }
 

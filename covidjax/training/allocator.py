@@ -4,8 +4,8 @@ XLA's CPU backend allocates a step's temporary buffer anew each time, and glibc 
 blocks of that size: the kernel clears half a gigabyte for every step of a ResNet-18, a tenth to a
 fifth of its time. Kept in the heap, the same pages serve all steps.
 
-The heap asks for huge pages. (Blocks of huge pages that are mapped and unmapped took 5 to 20 % longer
-at batch 32, and twice as long where a virtual machine's host takes back what is free.)
+The heap asks for huge pages. (Blocks of huge pages that are mapped and unmapped took 5 to 20 %
+longer at batch 32, and twice as long where a virtual machine's host takes back what is free.)
 
 This module does not import JAX, whose threads would have heaps of their own by then.
 """
@@ -45,8 +45,8 @@ def give_back() -> None:
 def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
     """Extends the heap by half the machine's memory, in addresses only: no page of it is touched.
 
-    Where the system does not allow so much, or has no such pages, all stays as it was; also where it
-    counts addresses as memory, for others would find none.
+    Where the system does not allow so much, or has no such pages, all stays as it was; also where
+    it counts addresses as memory, for others would find none.
     """
     if Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2":
         return

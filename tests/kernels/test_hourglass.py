@@ -39,6 +39,8 @@ def assert_close(ours, plain, tolerance=1e-5):
         ((2, 9, 7, 36), 16, 3, 1),  # a skip's channels beside; no whole tiles
         ((1, 4, 5, 20), 48, 3, 1),
         ((1, 3, 3, 132), 16, 3, 1),
+        ((1, 9, 8, 3), 16, 3, 1),  # fewer channels than a short vector
+        ((1, 9, 8, 39), 32, 3, 1),  # more than a short vector beside whole ones
         ((1, 2, 2, 16), 16, 3, 1),  # the smallest that can be reflected
         ((1, 16, 12, 32), 32, 3, 2),
         ((2, 7, 9, 16), 16, 3, 2),  # odd sides: the last row is reflected too
@@ -67,6 +69,22 @@ def test_normalisation_equals_the_array_operations(shape, monkeypatch):
         np.testing.assert_allclose(ours[0], plain[0], atol=1e-5)
     else:
         assert_close(ours, plain)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs"),
+    [
+        ((1, 40, 64, 32), 1),
+        ((2, 70, 33, 144), 1),  # in several tasks; more channels than are worked on at once
+        ((1, 6, 5, 20), 1),  # no whole vectors
+        ((1, 6, 5, 32), 3),
+    ],
+)
+def test_a_normalised_product_equals_the_array_operations(shape, outputs, monkeypatch):
+    channels = shape[-1]
+    terms = draw(channels, seed=1), draw(channels, seed=2), draw(channels, outputs, seed=3)
+    found = both_ways(hourglass.norm_act_dot, draw(*shape), *terms, monkeypatch=monkeypatch)
+    assert_close(*found)
 
 
 @pytest.mark.parametrize(
