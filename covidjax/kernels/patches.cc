@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "parallel.h"
 #include "vector.h"
@@ -261,37 +262,46 @@ ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
 
 constexpr int64_t GRADIENT_ROWS = 48;  // of the kernel, a task
 
-// Of images whose rows are met as they lie. A task has some of a kernel row's numbers, and adds up
-// all places; those at the edges one by one.
+// Of images whose rows are met as they lie. A task has a band of the gradient's rows and sums of its
+// own; the places at the edges come one by one.
 void direct_kernel_gradient(ffi::ThreadPool& pool, const Shape& s, const float* images,
                             const float* gradient, float* result) {
+  constexpr int64_t MOST = 16;  // bands: not of the number of threads, for the order of sums is theirs
   const Inside columns = inside(s);
-  const int64_t line = s.columns * s.in, count = columns.last - columns.first;
-  const int64_t parts = (line + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
-  const int64_t panels = (s.out + COLUMNS * LANES - 1) / (COLUMNS * LANES);
-  std::fill_n(result, s.depth() * s.out, 0.0f);
-  parallel_for(pool, s.rows * parts * panels, [&](int64_t task) {
-    const int64_t i = task / (parts * panels), k = task / panels % parts * GRADIENT_ROWS;
-    const int64_t o = task % panels * COLUMNS * LANES;
-    const int64_t width = panel(s.out, o), rows = std::min(GRADIENT_ROWS, line - k);
-    float *c = result + (i * line + k) * s.out + o, *patch = scratch(s.depth());
-    for (int64_t first = 0; first < s.places(); first += s.out_width) {
+  const int64_t line = s.columns * s.in, count = columns.last - columns.first, size = s.depth() * s.out;
+  const int64_t lines = s.batch * s.out_height, band = (lines + MOST - 1) / MOST;
+  const int64_t bands = (lines + band - 1) / band;
+  std::vector<float> sums(bands * size);
+  auto add = [&](int64_t rows, int64_t depth, const float* a, int64_t step, const float* b, float* c) {
+    for (int64_t o = 0; o < s.out; o += COLUMNS * LANES)
+      panel_product<true>(panel(s.out, o), rows, depth, a, 1, step, b + o, s.out, c + o, s.out);
+  };
+  parallel_for(pool, bands, [&](int64_t task) {
+    float *own = sums.data() + task * size, *patch = scratch(s.depth());
+    for (int64_t y = task * band; y < std::min(lines, (task + 1) * band); ++y) {
+      const int64_t first = y * s.out_width;
       const Overlap at = overlap(s, first + columns.first);
-      const float* b = gradient + first * s.out + o;
-      int64_t row = at.row + i;
-      if (s.mirror) row = reflected(row, s.height);
-      if (row < 0 || row >= s.height) continue;
-      const float* a = images + ((at.image * s.height + row) * s.width + at.column) * s.in + k;
-      panel_product<true>(width, rows, count, a, 1, s.stride_columns * s.in,
-                          b + columns.first * s.out, s.out, c, s.out);
+      for (int64_t i = 0; i < s.rows; ++i) {
+        const int64_t row = s.mirror ? reflected(at.row + i, s.height) : at.row + i;
+        if (row < 0 || row >= s.height) continue;
+        const float* from = images + ((at.image * s.height + row) * s.width + at.column) * s.in;
+        add(line, count, from, s.stride_columns * s.in, gradient + (first + columns.first) * s.out,
+            own + i * line * s.out);
+      }
       for (int64_t column = 0; column < s.out_width; ++column) {
         if (column == columns.first) column = columns.last;
         if (column == s.out_width) break;
         read_patch(images, s, first + column, patch);
-        panel_product<true>(width, rows, 1, patch + i * line + k, 1, 1, b + column * s.out, s.out, c,
-                            s.out);
+        add(s.depth(), 1, patch, 1, gradient + (first + column) * s.out, own);
       }
     }
+  });
+  parallel_for(pool, s.depth(), [&](int64_t k) {
+    float* to = result + k * s.out;
+    std::fill_n(to, s.out, 0.0f);
+    for (int64_t task = 0; task < bands; ++task)
+      for (int64_t o = 0; o < s.out; o += LANES)
+        store(to + o, load(to + o) + load(sums.data() + task * size + k * s.out + o));
   });
 }
 
