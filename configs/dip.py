@@ -10,8 +10,8 @@ again). `noise`, `level`: as in configs/dae.py. `net`: hourglass (the reference'
 its own is 128), unet, deep_decoder. Nothing is trained beforehand; a stopping rule that does not
 see the clean picture ends each fit.
 
-A warm start: `--config.reptile.rounds=100` learns weights on other radiographs and keeps them in
-the workdir; `--config.init=run:WORKDIR` begins every fit with them.
+A warm start: `--config.reptile.rounds=100` learns weights on other, clean radiographs and keeps
+them in the workdir; `--config.init=run:WORKDIR` begins every fit with them.
 
 Arguments behind the colon: task, noise, level, net, width, images, members, data, size, seed.
 """
@@ -80,8 +80,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.save_weights = False  # keep the first image's fitted weights as weights.npz
     config.reptile = ml_collections.ConfigDict()
     config.reptile.rounds = 0  # fits to learn weights from first; 0: none
-    config.reptile.images = 50  # of TRAIN, that they are learnt on
-    config.reptile.steps = 100  # of each fit
+    config.reptile.images = 100  # of TRAIN, clean, that they are learnt on
+    config.reptile.steps = 200  # of each fit
     config.reptile.rate = 0.5  # part of the way to the fitted weights, falling to 0
 
     config.compare = "bm3d"  # of denoise: classical methods beside, as bm3d,median; "" for none

@@ -17,7 +17,15 @@ from covidjax.data import source
 from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table
 from covidjax.evaluation import results
-from covidjax.experiments import dip_fit, dip_queue, dip_report, dip_tasks, dip_warm, workdir
+from covidjax.experiments import (
+    dip_fit,
+    dip_queue,
+    dip_report,
+    dip_stop,
+    dip_tasks,
+    dip_warm,
+    workdir,
+)
 from covidjax.experiments.fields import check_values, flatten
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.models.unet import UNETS
@@ -29,7 +37,7 @@ VALUES = {
     "noise.kind": tuple(NOISES),
     "mask": dip_tasks.MASKS,
     "model.name": tuple(UNETS),
-    "stop.rule": ("wmv", "emv", "none"),
+    "stop.rule": dip_stop.RULES,
 }
 RANGES: dict[str, tuple[float, float | None]] = {
     "seed": (0, 2**31 - 1),
@@ -91,9 +99,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             if config.reptile.rounds:
                 weights = learn(config, table, rows, pixels, engine, folder, phantom, log)
             work = make_work(config, pixels, engine, weights, folder, phantom, log)
-            with record.progress_bar(len(jobs), 0, "Fitting", config.quiet) as bar:
-                done = sum(dip_queue.read(work.folder, job) is not None for job in jobs)
-                bar.update(done)
+            done = sum(dip_queue.read(work.folder, job) is not None for job in jobs)
+            with record.progress_bar(len(jobs), done, "Fitting", config.quiet) as bar:
                 dip_queue.run_all(work, jobs, config.at_once, lambda _: bar.update(1))
         return dip_report.write(config, table, pixels, jobs, work.folder, folder, phantom, start)
 
@@ -120,11 +127,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         dip_report.comparisons(config)
 
 
-def choose(table: pd.DataFrame, split: str, count: int, seed: int) -> NDArray[np.int64]:
+def choose(
+    table: pd.DataFrame, split: str, count: int, seed: int, field: str = "images"
+) -> NDArray[np.int64]:
     """Rows of images of Kaggle's TEST, or for "validation" of TRAIN; one of each group.
 
     Raises:
-      ValueError: there are fewer.
+      ValueError: there are fewer; names the config's field that asked for so many.
     """
     part = np.flatnonzero((table["kaggle_split"] == KAGGLE[split]).to_numpy())
     order = np.random.default_rng([seed, len(part)]).permutation(part)
@@ -132,7 +141,7 @@ def choose(table: pd.DataFrame, split: str, count: int, seed: int) -> NDArray[np
     single = order[np.sort(first)]
     if count > len(single):
         raise ValueError(
-            f"config.images={count} is more than the {len(single)} patients of {KAGGLE[split]}"
+            f"config.{field}={count} is more than the {len(single)} patients of {KAGGLE[split]}"
         )
     return single[:count]
 
@@ -199,7 +208,10 @@ def make_work(
 
     def keep(job: dip_queue.Job, fitted: dip_fit.Fitted, input_key: jax.Array) -> None:
         if config.save_weights and not (folder / dip_warm.FILE).exists():
-            own = dip_warm.Weights(fitted.params, input_key, (job.image,))
+            # Weights are of use with their input alone, and know the images of those before them.
+            key = input_key if weights is None else weights.input_key
+            seen = () if weights is None else weights.images
+            own = dip_warm.Weights(fitted.params, key, (*seen, job.image))
             dip_warm.save(folder, own, phantom=phantom)
 
     return dip_queue.Work(
@@ -230,17 +242,14 @@ def learn(
         return dip_warm.load(f"{dip_warm.RUN}{folder}", shapes_of(config))
     used = set(table["group"].iloc[rows])
     free = table.index[~table["group"].isin(used).to_numpy()]
-    others = choose(table.loc[free].reset_index(drop=True), "validation", config.reptile.images, 1)
+    left = table.loc[free].reset_index(drop=True)
+    others = choose(left, "validation", config.reptile.images, 1, "reptile.images")
     chosen = np.asarray(free)[others]
     key = jax.random.key(config.seed)
     input_key, learn_key = jax.random.split(jax.random.fold_in(key, len(table)))
     sides = (config.data.size, config.data.size)
-    targets = [
-        lambda row=row: (
-            dip_tasks.problem_of(config, pixels, row, jax.random.fold_in(key, int(row))).target
-        )
-        for row in chosen
-    ]
+    measure = dip_tasks.measurement(config.task, config.data.size, config.factor)
+    targets = [lambda row=row: dip_tasks.known_target(pixels[row], measure) for row in chosen]
     label = "Reptile"
     with record.progress_bar(config.reptile.rounds, 0, label, config.quiet) as bar:
 

@@ -18,6 +18,7 @@ from covidjax.evaluation.image_quality import psnr, ssim
 from covidjax.evaluation.paired_means import means_with_intervals
 from covidjax.experiments import denoiser, dip_queue, dip_tasks
 from covidjax.experiments.dip_queue import Job
+from covidjax.experiments.fields import listed
 
 SHOWN = 4  # images in the figures
 Images = NDArray[np.float32]  # [n, height, width]
@@ -30,7 +31,7 @@ def comparisons(config: ml_collections.ConfigDict) -> tuple[list[str], str]:
     Raises:
       ValueError: an unknown one.
     """
-    return classical.available([name for name in config.compare.split(",") if name])
+    return classical.available(listed(config.compare))
 
 
 def write(
@@ -66,6 +67,7 @@ def write(
         "experiment": "dip",
         "task": config.task,
         "data": "phantom" if phantom else "coronahack",
+        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
         "seed": config.seed,
         "seconds": time.time() - start,
         "splits": {config.split: named},

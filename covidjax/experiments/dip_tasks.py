@@ -96,6 +96,13 @@ def make_problem(
     return Problem(target, given, gone if mask == "letters" else np.zeros_like(gone))
 
 
+def known_target(pixels: NDArray[np.uint8], measure: Callable[[Array], Array]) -> Target:
+    """A whole clean picture [height, width], for weights that are learnt from others."""
+    picture = jnp.asarray(pixels, jnp.float32)[..., None] / 255
+    measured = measure(picture[None])[0]
+    return Target(measured, jnp.ones_like(measured), picture)
+
+
 def letters(shape: tuple[int, ...], key: Array) -> NDArray[np.bool_]:
     """Three markings such as "R" or "PORTABLE", of 1/16 to 1/8 of the height, somewhere."""
     random = np.random.default_rng(np.asarray(jax.random.bits(key, (2,))).tolist())

@@ -1,7 +1,8 @@
 """Weights to begin with: of another run's fit, or learnt over many radiographs (Reptile).
 
 Reptile (Nichol, Achiam and Schulman 2018, arXiv:1803.02999): fit some steps to one picture, move
-the weights a part of the way there, take the next picture. What is learnt belongs to one input, so
+the weights a part of the way there, take the next picture. The pictures are clean: fitted to noisy
+ones for as many steps, the weights learn to take up noise. What is learnt belongs to one input, so
 the input's key is kept beside the weights and a fit that starts from them has the same input.
 """
 

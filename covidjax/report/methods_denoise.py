@@ -65,6 +65,13 @@ UNETS: dict[str, Spans] = {
     "hourglass": prose("the skip hourglass of the reference [@ulyanov2018]"),
     "deep_decoder": prose("a deep decoder [@deepdecoder]"),
 }
+# What the stopping rules of Deep Image Prior watch, see covidjax/experiments/dip_stop.py.
+VARIANCES = {
+    "wmv": r"\mathrm{VAR}(t) = \frac{1}{W} \sum_{w=0}^{W-1} \left\| x_{t-w} - "
+    r"\frac{1}{W} \sum_{j=0}^{W-1} x_{t-j} \right\|^2",
+    "emv": r"v_t = (1 - a) \left( v_{t-1} + a \left\| x_t - m_{t-1} \right\|^2 \right), "
+    r"\quad m_t = (1 - a) m_{t-1} + a x_t",
+}
 
 
 def denoisers(runs: Sequence[Run]) -> list[Block]:
@@ -192,7 +199,7 @@ def priors(runs: Sequence[Run], told: Sequence[Run] = ()) -> list[Block]:
         if run.setting("task") == "denoise" and run.setting("noise.kind") not in known
     ]
     found += _noises(denoised)
-    if rules & {"wmv", "emv"}:
+    if rules & set(VARIANCES):
         found += [
             Paragraph(
                 prose(
@@ -204,10 +211,7 @@ def priors(runs: Sequence[Run], told: Sequence[Run] = ()) -> list[Block]:
                     patience=words.alike(runs, "stop.patience"),
                 )
             ),
-            Equation(
-                r"\mathrm{VAR}(t) = \frac{1}{W} \sum_{w=0}^{W-1} \left\| x_{t-w} - "
-                r"\frac{1}{W} \sum_{j=0}^{W-1} x_{t-j} \right\|^2"
-            ),
+            *(Equation(VARIANCES[rule]) for rule in sorted(rules & set(VARIANCES))),
         ]
     return found
 

@@ -6,6 +6,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from configs.dip import get_config
@@ -101,6 +102,29 @@ def test_weights_come_back_with_their_input_and_refuse_what_they_have_seen(engin
         dip_warm.load(f"run:{tmp_path}", smaller, [])
     with pytest.raises(dip_warm.WarmStartError, match="a run writes it with --config.save_weights"):
         dip_warm.load(f"run:{tmp_path / 'nowhere'}", fit.params, [])
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_saved_weights_keep_the_input_that_the_fit_had_and_all_images(engine, tmp_path, warm):
+    params = engine.begin(jax.random.key(0), jnp.zeros((1, 32, 32, 3))).params
+    before = dip_warm.Weights(params, jax.random.key(9), ("a.png",)) if warm else None
+    config, job = get_config("data=phantom,size=32"), JOBS[1]
+    config.save_weights = True
+    work = dip.make_work(config, PICTURES, engine, before, tmp_path, True, None)
+    own = jax.random.key(5)
+    inputs, _ = work.start(own)
+    picture = PICTURES[1]
+    fitted = dip_fit.Fitted(picture, 1, 1, "steps", 0, {}, picture, params)
+    work.keep(job, fitted, own)
+    found = dip_warm.load(f"run:{tmp_path}", params)
+    np.testing.assert_array_equal(dip_fit.make_input(found.input_key, (32, 32), RECIPE), inputs)
+    assert found.images == (("a.png", "b.png") if warm else ("b.png",))
+
+
+def test_too_many_images_are_an_error_that_names_the_field():
+    columns = {"kaggle_split": ["TRAIN"] * 3, "group": ["a", "b", "b"]}
+    with pytest.raises(ValueError, match=r"config.reptile.images=3 is more than the 2 patients"):
+        dip.choose(pd.DataFrame(columns), "validation", 3, 0, "reptile.images")
 
 
 def test_reptile_moves_towards_the_fitted_weights(engine):

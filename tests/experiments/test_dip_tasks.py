@@ -21,6 +21,17 @@ def test_noise_is_of_the_level_and_of_the_key():
     assert np.abs(other.given - one.given).max() > 0.1
 
 
+def test_what_weights_are_learnt_from_is_clean_and_whole():
+    pixels = np.round(255 * CLEAN).astype(np.uint8)
+    for task, side in (("denoise", 64), ("inpaint", 64), ("super", 32)):
+        measure = dip_tasks.measurement(task, 64)
+        target = dip_tasks.known_target(pixels, measure)
+        assert target.measured.shape == (side, side, 1)
+        np.testing.assert_array_equal(target.measured, measure(target.clean[None])[0])
+        np.testing.assert_allclose(target.clean[..., 0], CLEAN, atol=0.5 / 255 + 1e-6)
+        assert (np.asarray(target.mask) == 1).all()
+
+
 def test_letters_are_hidden_and_only_they_are_compared():
     problem = dip_tasks.make_problem("inpaint", CLEAN, KEY)
     gone = np.asarray(problem.target.mask)[..., 0] == 0

@@ -160,7 +160,7 @@ def dip(folder: Path, phantom: bool = True) -> Path:
         **{"bootstrap_samples": 2000, "noise": {"kind": "gaussian"}, "data": {"size": 64}},
         "model": {"name": "hourglass", "width": 32},
         "optimizer": {"learning_rate": 0.01},
-        "stop": {"rule": "wmv", "window": 100, "patience": 500},
+        "stop": {"rule": "emv", "window": 100, "patience": 300},
     }
     found = {
         **{"experiment": "dip", "task": "denoise", "seed": 0, "seconds": 59.1},
