@@ -119,6 +119,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     dip_tasks.check_sizes(config.task, config.data.size, config.factor)
     if config.init and config.reptile.rounds:
         raise ValueError("config.init and config.reptile.rounds: give one of the two")
+    warm = config.init or config.reptile.rounds
+    if warm and config.task == "denoise" and config.stop.rule != "none":
+        raise ValueError(
+            f"config.stop.rule={config.stop.rule} ends a warm start far too late: give "
+            "--config.stop.rule=none --config.steps=140"
+        )
     try:
         shapes_of(config)
     except ValueError as error:

@@ -266,7 +266,7 @@ constexpr int64_t GRADIENT_ROWS = 48;  // of the kernel, a task
 // own; the places at the edges come one by one.
 void direct_kernel_gradient(ffi::ThreadPool& pool, const Shape& s, const float* images,
                             const float* gradient, float* result) {
-  constexpr int64_t MOST = 16;  // bands: not of the number of threads, for the order of sums is theirs
+  constexpr int64_t MOST = 16;  // bands; the order of sums may not depend on the threads
   const Inside columns = inside(s);
   const int64_t line = s.columns * s.in, count = columns.last - columns.first, size = s.depth() * s.out;
   const int64_t lines = s.batch * s.out_height, band = (lines + MOST - 1) / MOST;

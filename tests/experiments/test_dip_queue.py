@@ -159,6 +159,7 @@ def test_reptile_moves_towards_the_fitted_weights(engine):
         ({"level": 0.0}, "config.level must be above 0, got 0.0"),
         ({"compare": "bm4d"}, "no method is called 'bm4d'"),
         ({"frames": 70}, "config.frames=70 must be a multiple of config.chunk=50"),
+        ({"init": "run:runs/other"}, "config.stop.rule=emv ends a warm start far too late: give"),
         ({"average": 1.0}, r"config.average must be in \[0, 1\), got 1.0"),
     ],
 )
