@@ -48,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "denoise_image": denoising.denoise_image,
     "dip_32": dip.dip_32,
     "dip_128": dip.dip_128,
+    "dip_loop": dip.dip_loop,
     "input_full_size": inputs.input_full_size,
     "input_cached": inputs.input_cached,
     "epoch": epoch.epoch,

@@ -27,6 +27,24 @@ def dip_128(settings: Settings) -> Iterator[Result]:
     yield from _measure(128, settings)
 
 
+def dip_loop(settings: Settings) -> Iterator[Result]:
+    """How Deep Image Prior steps at 128 px, width 32: one by one or in a scan, two fits at once."""
+    progress("dip_loop: steps called from Python against ten of them in one scan")
+    with (
+        Worker("benchmarks.dip:lanes", {"at_once": 1}) as one,
+        Worker("benchmarks.dip:lanes", {"at_once": 1, "by_python": False}) as scan,
+    ):
+        values = in_turns(one.turn, scan.turn, settings.pairs, settings.say)
+    yield Result("dip_loop", "steps/s", *values, against="ours in a scan")
+    progress("dip_at_once: two fits at once against one after the other")
+    with (
+        Worker("benchmarks.dip:lanes", {"at_once": 2}) as two,
+        Worker("benchmarks.dip:lanes", {"at_once": 1}) as one,
+    ):
+        values = in_turns(two.turn, one.turn, settings.pairs, settings.say)
+    yield Result("dip_at_once", "steps/s", *values, against="ours, one at a time")
+
+
 def _measure(width: int, settings: Settings) -> Iterator[Result]:
     name = f"dip_{width}"
     progress(f"{name}: {SIZE} px; compiling both sides")
@@ -39,12 +57,20 @@ def _measure(width: int, settings: Settings) -> Iterator[Result]:
     yield Result(name, "steps/s", *values, against=f"torch {theirs.note}")
 
 
-def ours(width: int, rule: str = "wmv", size: int = SIZE) -> Side:
+def ours(width: int, rule: str = "emv", size: int = SIZE) -> Side:
     """Our side, for a worker: chunks as `dip_fit.run` takes them, stopping rule included."""
     from benchmarks import ours_dip  # imports JAX
 
     fitting = ours_dip.Fitting(width, rule, size)
     return Side(repeated(fitting.run, 1))
+
+
+def lanes(at_once: int, by_python: bool = True, size: int = 128, width: int = 32) -> Side:
+    """Fits at once, for a worker."""
+    from benchmarks import ours_dip  # imports JAX
+
+    fits = ours_dip.Lanes(at_once, by_python, size, width)
+    return Side(repeated(fits.run, at_once * ours_dip.CHUNK))
 
 
 def theirs(width: int, size: int = SIZE) -> Side:

@@ -78,7 +78,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.stop.tolerance = 0.15  # above the smallest variance, a share, that counts as small
     config.stop.patience = 300  # steps without a small variance
     config.chunk = 50  # steps between two looks at whether a fit has ended or diverged
-    config.at_once = 1  # fits at a time on each device
+    config.at_once = 2  # fits at a time on each device (python -m benchmarks --only=dip_loop)
 
     config.init = ""  # run:WORKDIR, whose weights.npz the fits begin with
     config.save_weights = False  # keep the first image's fitted weights as weights.npz

@@ -221,8 +221,21 @@ class Engine:
     copy: Callable[[Fit], Fit]
 
 
-def make_engine(model: Any, recipe: Recipe, measure: Callable[[Array], Array]) -> Engine:
-    """Compiles on first use; the loop is the one that is fast on the devices at hand."""
+def make_engine(
+    model: Any,
+    recipe: Recipe,
+    measure: Callable[[Array], Array],
+    by_python: bool | None = None,
+) -> Engine:
+    """Compiles on first use.
+
+    Args:
+      model: to fit.
+      recipe: how.
+      measure: see `step`.
+      by_python: whether a chunk is a Python loop over steps, or one scan; None: the one that is
+        fast on the devices at hand (`python -m benchmarks --only=dip_loop`).
+    """
     # One vector of all weights: a hundred small arrays would take as many operations each.
     optimizer = optax.flatten(optax.adam(recipe.learning_rate))
     parts: dict[str, Any] = {
@@ -232,7 +245,8 @@ def make_engine(model: Any, recipe: Recipe, measure: Callable[[Array], Array]) -
         "measure": measure,
     }
     one = partial(step, **parts)
-    by_python = jax.default_backend() == "cpu"
+    if by_python is None:
+        by_python = jax.default_backend() == "cpu"
     run_chunk = _python_chunk(one) if by_python else _scanned_chunk(one)
 
     def fresh(key: PRNGKeyArray, inputs: Array, params: Any = None) -> Fit:
