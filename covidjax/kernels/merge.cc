@@ -113,8 +113,8 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
   std::vector<float> terms(s.batch * channels);
   for (int64_t image = 0; image < s.batch; ++image) {
     float *m = mean->typed_data() + image * channels, *v = inverse->typed_data() + image * channels;
-    statistics(sums, image * bands, bands, channels, s.pixels(), pivots.data() + image * channels,
-               epsilon, m, v);
+    statistics(sums.data() + image * bands * 2 * channels, bands, channels, s.pixels(),
+               pivots.data() + image * channels, epsilon, m, v);
     for (int64_t c = 0; c < channels; ++c)
       terms[image * channels + c] = scale.typed_data()[c] * v[c];
   }
@@ -175,8 +175,8 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
   std::fill(d_bias->typed_data(), d_bias->typed_data() + channels, 0.0f);
   for (int64_t image = 0; image < s.batch; ++image) {
     float* to = abc.data() + image * 3 * channels;
-    coefficients(sums, image * bands, bands, channels, s.pixels(), scale.typed_data(),
-                 inverse.typed_data() + image * channels, to,
+    coefficients(sums.data() + image * bands * 2 * channels, bands, 2, channels, s.pixels(),
+                 scale.typed_data(), inverse.typed_data() + image * channels, to,
                  to + channels, to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {

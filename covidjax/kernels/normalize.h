@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -14,16 +15,20 @@ namespace covidjax {
 
 constexpr int64_t TASK_FLOATS = 64 * 1024;  // 256 KiB: what a pass leaves in a core's own cache
 
+// The sum number `kind` of channel c over an image's tasks; sums [tasks][kinds][channels].
+inline double over_tasks(const float* sums, int64_t tasks, int64_t kinds, int64_t channels, int64_t kind,
+                         int64_t c) {
+  double sum = 0;
+  for (int64_t task = 0; task < tasks; ++task) sum += sums[(task * kinds + kind) * channels + c];
+  return sum;
+}
+
 // Mean and 1 / standard deviation from sums of (x - pivot) and its square; [tasks][2][channels].
-inline void statistics(const std::vector<float>& sums, int64_t first, int64_t tasks, int64_t channels,
-                int64_t pixels, const float* pivot, float epsilon, float* mean, float* inverse) {
+inline void statistics(const float* sums, int64_t tasks, int64_t channels, int64_t pixels,
+                       const float* pivot, float epsilon, float* mean, float* inverse) {
   for (int64_t c = 0; c < channels; ++c) {
-    double one = 0, two = 0;
-    for (int64_t t = first; t < first + tasks; ++t) {
-      one += sums[(2 * t) * channels + c];
-      two += sums[(2 * t + 1) * channels + c];
-    }
-    one /= pixels;
+    const double one = over_tasks(sums, tasks, 2, channels, 0, c) / pixels;
+    const double two = over_tasks(sums, tasks, 2, channels, 1, c);
     const double variance = std::max(0.0, two / pixels - one * one);
     mean[c] = static_cast<float>(pivot[c] + one);
     inverse[c] = static_cast<float>(1 / std::sqrt(variance + epsilon));
@@ -31,16 +36,13 @@ inline void statistics(const std::vector<float>& sums, int64_t first, int64_t ta
 }
 
 // Of the gradient dx = a dz + b (x - mean) + c, per channel; adds to the gradients of scale and bias.
-// sums: [tasks][2][channels] of dz and dz * (x - mean).
-inline void coefficients(const std::vector<float>& sums, int64_t first, int64_t tasks, int64_t channels,
-                  int64_t pixels, const float* scale, const float* inverse, float* a, float* b,
-                  float* c, float* d_scale, float* d_bias) {
+// sums: [tasks][kinds][channels], the first two of dz and dz * (x - mean).
+inline void coefficients(const float* sums, int64_t tasks, int64_t kinds, int64_t channels, int64_t pixels,
+                         const float* scale, const float* inverse, float* a, float* b, float* c,
+                         float* d_scale, float* d_bias) {
   for (int64_t k = 0; k < channels; ++k) {
-    double plain = 0, moved = 0;
-    for (int64_t t = first; t < first + tasks; ++t) {
-      plain += sums[(2 * t) * channels + k];
-      moved += sums[(2 * t + 1) * channels + k];
-    }
+    const double plain = over_tasks(sums, tasks, kinds, channels, 0, k);
+    const double moved = over_tasks(sums, tasks, kinds, channels, 1, k);
     const double hat = moved * inverse[k];  // sum of dz * x_hat
     const double factor = double(scale[k]) * inverse[k];
     const double slope = -factor * inverse[k] * hat / pixels;
@@ -97,17 +99,60 @@ inline void by_columns(int64_t count, int64_t period, const Work& work) {
   for (; group < period; group += LANES) work(std::integral_constant<int, 1>(), group, rows);
 }
 
-inline Vector leaky(Vector z, float slope) { return z > 0 ? z : slope * z; }
-inline Vector slopes(Vector z, float slope) {
-  return z > 0 ? Vector{} + 1.0f : Vector{} + slope;
+template <typename V>
+inline V leaky(V z, float slope) {
+  return z > 0 ? z : slope * z;
 }
 
-// Sums over the rows of a period, folded into [2][channels].
-inline void fold(const float* one, const float* two, int64_t channels, int64_t period, float* to) {
-  for (int64_t k = 0; k < period; ++k) {
-    to[k % channels] += one[k];
-    to[channels + k % channels] += two[k];
-  }
+template <typename V>
+inline V slopes(V z, float slope) {
+  return z > 0 ? V{} + 1.0f : V{} + slope;
+}
+
+// Sums of KINDS values of each channel, [tasks][KINDS][channels]. of(vector, part, row, k) -> the values
+// that belong to the numbers k floats behind the beginning of a part's period number `row`: a vector of
+// them, or a single one, as the first argument is.
+template <int KINDS, typename Of>
+std::vector<float> channel_sums(xla::ffi::ThreadPool& pool, int64_t batch, const Plan& plan, const Of& of) {
+  const int64_t channels = plan.channels, period = plan.period;
+  std::vector<float> sums(batch * plan.tasks * KINDS * channels);
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const Part part = part_of(plan, task);
+    std::vector<float> space(KINDS * period);
+    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
+      constexpr int N = vectors;
+      Vector sum[KINDS][N] = {};
+      for (int64_t row = 0; row < rows; ++row)
+        for (int n = 0; n < N; ++n) {
+          const auto found = of(Vector{}, part, row, group + n * LANES);
+          for (int kind = 0; kind < KINDS; ++kind) sum[kind][n] += found[kind];
+        }
+      for (int kind = 0; kind < KINDS; ++kind)
+        for (int n = 0; n < N; ++n)
+          store(space.data() + kind * period + group + n * LANES, sum[kind][n]);
+    });
+    const int64_t rows = part.count / period;
+    for (int64_t k = 0; k < part.count - rows * period; ++k) {
+      const auto found = of(0.0f, part, rows, k);
+      for (int kind = 0; kind < KINDS; ++kind) space[kind * period + k] += found[kind];
+    }
+    float* to = sums.data() + task * KINDS * channels;
+    for (int64_t k = 0; k < KINDS * period; ++k)
+      to[k / period * channels + k % period % channels] += space[k];
+  });
+  return sums;
+}
+
+// work(vector, part, row, k) for all numbers, as in channel_sums.
+template <typename Work>
+void over_parts(xla::ffi::ThreadPool& pool, int64_t batch, const Plan& plan, const Work& work) {
+  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
+    const Part part = part_of(plan, task);
+    const int64_t rows = part.count / plan.period;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t k = 0; k < plan.period; k += LANES) work(Vector{}, part, row, k);
+    for (int64_t k = 0; k < part.count - rows * plan.period; ++k) work(0.0f, part, rows, k);
+  });
 }
 
 // What z = (x - mean) * factor + bias takes of an image, for a period each: mean, factor, bias.
@@ -125,43 +170,68 @@ inline void z_terms(const Plan& plan, const float* mean, const float* inverse, c
 inline void moments(xla::ffi::ThreadPool& pool, const float* x, int64_t batch, const Plan& plan,
                     float epsilon, float* mean, float* inverse) {
   const int64_t channels = plan.channels, period = plan.period, image_size = plan.pixels * channels;
-  std::vector<float> sums(batch * plan.tasks * 2 * channels), pivots(batch * period);
+  std::vector<float> pivots(batch * period);
   for (int64_t image = 0; image < batch; ++image)
     repeat(x + image * image_size, channels, period, pivots.data() + image * period);
-  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const Part part = part_of(plan, task);
-    const float *from = x + part.begin, *pivot = pivots.data() + part.image * period;
-    std::vector<float> space(2 * period);
-    float *one = space.data(), *two = one + period;
-    by_columns(part.count, period, [&](auto vectors, int64_t group, int64_t rows) {
-      constexpr int N = vectors;
-      Vector middle[N], first[N], second[N];
-      for (int n = 0; n < N; ++n) {
-        middle[n] = load(pivot + group + n * LANES);
-        first[n] = second[n] = Vector{};
-      }
-      const float* at = from + group;
-      for (int64_t row = 0; row < rows; ++row, at += period)
-        for (int n = 0; n < N; ++n) {
-          const Vector value = load(at + n * LANES) - middle[n];
-          first[n] += value;
-          second[n] += value * value;
-        }
-      for (int n = 0; n < N; ++n) {
-        store(one + group + n * LANES, first[n]);
-        store(two + group + n * LANES, second[n]);
-      }
-    });
-    for (int64_t at = part.count / period * period, k = 0; at + k < part.count; ++k) {
-      const float value = from[at + k] - pivot[k];
-      one[k] += value;
-      two[k] += value * value;
-    }
-    fold(one, two, channels, period, sums.data() + task * 2 * channels);
-  });
+  auto of = [&](auto vector, const Part& part, int64_t row, int64_t k) {
+    using V = decltype(vector);
+    const V pivot = load<V>(pivots.data() + part.image * period + k);
+    const V value = load<V>(x + part.begin + row * period + k) - pivot;
+    return std::array<V, 2>{value, value * value};
+  };
+  const auto sums = channel_sums<2>(pool, batch, plan, of);
   for (int64_t image = 0; image < batch; ++image)
-    statistics(sums, image * plan.tasks, plan.tasks, channels, plan.pixels, x + image * image_size,
-               epsilon, mean + image * channels, inverse + image * channels);
+    statistics(sums.data() + image * plan.tasks * 2 * channels, plan.tasks, channels, plan.pixels,
+               x + image * image_size, epsilon, mean + image * channels, inverse + image * channels);
+}
+
+// The gradients of normalisation with LeakyReLU: x [batch, pixels, channels] to y. pull(vector, part, row,
+// k) -> dy there, and a weight. Returns sums [tasks][KINDS][channels], of which number 2 is, with KINDS 3,
+// that of weight * y.
+template <int KINDS, typename Pull>
+std::vector<float> norm_gradient(xla::ffi::ThreadPool& pool, const float* x, int64_t batch,
+                                 const Plan& plan, const float* scale, const float* bias,
+                                 const float* mean, const float* inverse, float slope, const Pull& pull,
+                                 float* dx, float* d_scale, float* d_bias) {
+  const int64_t channels = plan.channels, period = plan.period;
+  // Per image: mean, factor and bias of z; then a, b, c of the gradient.
+  std::vector<float> terms(batch * 6 * period), abc(3 * channels);
+  for (int64_t image = 0; image < batch; ++image)
+    z_terms(plan, mean + image * channels, inverse + image * channels, scale, bias,
+            terms.data() + image * 6 * period);
+  auto of = [&](auto vector, const Part& part, int64_t row, int64_t k) {
+    using V = decltype(vector);
+    const float* term = terms.data() + part.image * 6 * period + k;
+    const V value = load<V>(x + part.begin + row * period + k) - load<V>(term);
+    const V z = value * load<V>(term + period) + load<V>(term + 2 * period), bend = slopes(z, slope);
+    const std::array<V, 2> pulled = pull(vector, part, row, k);
+    const V dz = pulled[0] * bend;
+    std::array<V, KINDS> found{dz, dz * value};
+    if constexpr (KINDS == 3) found[2] = pulled[1] * bend * z;
+    return found;
+  };
+  auto sums = channel_sums<KINDS>(pool, batch, plan, of);
+  std::fill_n(d_scale, channels, 0.0f);
+  std::fill_n(d_bias, channels, 0.0f);
+  for (int64_t image = 0; image < batch; ++image) {
+    coefficients(sums.data() + image * plan.tasks * KINDS * channels, plan.tasks, KINDS, channels,
+                 plan.pixels, scale, inverse + image * channels, abc.data(), abc.data() + channels,
+                 abc.data() + 2 * channels, d_scale, d_bias);
+    for (int part = 0; part < 3; ++part)
+      repeat(abc.data() + part * channels, channels, period,
+             terms.data() + (image * 6 + 3 + part) * period);
+  }
+  over_parts(pool, batch, plan, [&](auto vector, const Part& part, int64_t row, int64_t k) {
+    using V = decltype(vector);
+    const float* term = terms.data() + part.image * 6 * period + k;
+    const int64_t at = part.begin + row * period + k;
+    const V value = load<V>(x + at) - load<V>(term);
+    const V z = value * load<V>(term + period) + load<V>(term + 2 * period);
+    const V dz = pull(vector, part, row, k)[0] * slopes(z, slope);
+    const V a = load<V>(term + 3 * period), b = load<V>(term + 4 * period), c = load<V>(term + 5 * period);
+    store<V>(dx + at, a * dz + b * value + c);
+  });
+  return sums;
 }
 
 }  // namespace covidjax

@@ -139,6 +139,13 @@ inline bool direct(const Shape& s) {
   return s.in >= 16 && s.columns > 1 && columns.last - columns.first >= ENOUGH && s.out % 256;
 }
 
+// work(column) for those that are not inside.
+template <typename Work>
+inline void at_edges(const Shape& s, const Inside& columns, const Work& work) {
+  for (int64_t column = 0; column < columns.first; ++column) work(column);
+  for (int64_t column = columns.last; column < s.out_width; ++column) work(column);
+}
+
 // One row of the result, place `first` being its beginning.
 void direct_row(const Shape& s, const float* images, const float* kernel, int64_t first, float* result) {
   const Inside columns = inside(s);
@@ -161,14 +168,12 @@ void direct_row(const Shape& s, const float* images, const float* kernel, int64_
       std::fill_n(to + p * s.out, panel(s.out, k), 0.0f);
   }
   float* patch = scratch(s.depth());
-  for (int64_t column = 0; column < s.out_width; ++column) {
-    if (column == columns.first) column = columns.last;
-    if (column == s.out_width) break;
+  at_edges(s, columns, [&](int64_t column) {
     read_patch(images, s, first + column, patch);
     for (int64_t k = 0; k < s.out; k += COLUMNS * LANES)
       panel_product<false>(panel(s.out, k), 1, s.depth(), patch, s.depth(), 1, kernel + k, s.out,
                            result + (first + column) * s.out + k, s.out);
-  }
+  });
 }
 
 ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
@@ -288,12 +293,10 @@ void direct_kernel_gradient(ffi::ThreadPool& pool, const Shape& s, const float* 
         add(line, count, from, s.stride_columns * s.in, gradient + (first + columns.first) * s.out,
             own + i * line * s.out);
       }
-      for (int64_t column = 0; column < s.out_width; ++column) {
-        if (column == columns.first) column = columns.last;
-        if (column == s.out_width) break;
+      at_edges(s, columns, [&](int64_t column) {
         read_patch(images, s, first + column, patch);
         add(s.depth(), 1, patch, 1, gradient + (first + column) * s.out, own);
-      }
+      });
     }
   });
   parallel_for(pool, s.depth(), [&](int64_t k) {

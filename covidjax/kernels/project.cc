@@ -2,7 +2,7 @@
 // column of weights: one number a pixel. What is normalised is never stored, nor is its gradient.
 // Channels are a multiple of 16.
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -63,84 +63,18 @@ ffi::Error project_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer sc
   const auto d = x.dimensions();
   const int64_t batch = d[0], channels = d[3];
   const Plan plan(d[1] * d[2], channels);
-  const float* weights = column.typed_data();
-  // Per image: mean, factor and bias of z; then a, b, c of the gradient.
-  std::vector<float> terms(batch * 6 * channels), sums(batch * plan.tasks * 2 * channels);
-  std::vector<float> products(batch * plan.tasks * channels);
-  for (int64_t image = 0; image < batch; ++image)
-    z_terms(plan, mean.typed_data() + image * channels, inverse.typed_data() + image * channels,
-            scale.typed_data(), bias.typed_data(), terms.data() + image * 6 * channels);
-  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const Part part = part_of(plan, task);
-    const float* from = x.typed_data() + part.begin;
-    const float* pulled = dy.typed_data() + part.begin / channels;
-    const float* middle = terms.data() + part.image * 6 * channels;
-    const float *factor = middle + channels, *shift = factor + channels;
-    float *one = sums.data() + task * 2 * channels, *two = one + channels;
-    float* product = products.data() + task * channels;
-    by_columns(part.count, channels, [&](auto vectors, int64_t group, int64_t pixels) {
-      constexpr int N = vectors;
-      Vector m[N], f[N], s[N], first[N] = {}, second[N] = {}, third[N] = {};
-      for (int n = 0; n < N; ++n) {
-        const int64_t k = group + n * LANES;
-        m[n] = load(middle + k), f[n] = load(factor + k), s[n] = load(shift + k);
-      }
-      const float* at = from + group;
-      for (int64_t pixel = 0; pixel < pixels; ++pixel, at += channels)
-        for (int n = 0; n < N; ++n) {
-          const Vector value = load(at + n * LANES) - m[n], z = value * f[n] + s[n];
-          const Vector part = pulled[pixel] * slopes(z, slope);
-          first[n] += part;
-          second[n] += part * value;
-          third[n] += part * z;
-        }
-      for (int n = 0; n < N; ++n) {
-        const int64_t k = group + n * LANES;
-        store(one + k, first[n] * load(weights + k));
-        store(two + k, second[n] * load(weights + k));
-        store(product + k, third[n]);
-      }
-    });
-  });
-  std::fill_n(d_scale->typed_data(), channels, 0.0f);
-  std::fill_n(d_bias->typed_data(), channels, 0.0f);
-  for (int64_t k = 0; k < channels; ++k) {
-    double sum = 0;
-    for (int64_t task = 0; task < batch * plan.tasks; ++task) sum += products[task * channels + k];
-    d_column->typed_data()[k] = static_cast<float>(sum);
-  }
-  for (int64_t image = 0; image < batch; ++image) {
-    float *a = terms.data() + (image * 6 + 3) * channels, *b = a + channels, *c = b + channels;
-    coefficients(sums, image * plan.tasks, plan.tasks, channels, plan.pixels, scale.typed_data(),
-                 inverse.typed_data() + image * channels, a, b, c, d_scale->typed_data(),
-                 d_bias->typed_data());
-    for (int64_t k = 0; k < channels; ++k) a[k] *= weights[k];
-  }
-  parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
-    const Part part = part_of(plan, task);
-    const float* from = x.typed_data() + part.begin;
-    const float* pulled = dy.typed_data() + part.begin / channels;
-    float* to = dx->typed_data() + part.begin;
-    const float* middle = terms.data() + part.image * 6 * channels;
-    const float *factor = middle + channels, *shift = factor + channels, *a = shift + channels;
-    const float *b = a + channels, *c = b + channels;
-    by_columns(part.count, channels, [&](auto vectors, int64_t group, int64_t pixels) {
-      constexpr int N = vectors;
-      Vector m[N], f[N], s[N], u[N], v[N], w[N];
-      for (int n = 0; n < N; ++n) {
-        const int64_t k = group + n * LANES;
-        m[n] = load(middle + k), f[n] = load(factor + k), s[n] = load(shift + k);
-        u[n] = load(a + k), v[n] = load(b + k), w[n] = load(c + k);
-      }
-      int64_t at = group;
-      for (int64_t pixel = 0; pixel < pixels; ++pixel, at += channels)
-        for (int n = 0; n < N; ++n) {
-          const Vector value = load(from + at + n * LANES) - m[n];
-          const Vector part = pulled[pixel] * slopes(value * f[n] + s[n], slope);
-          store(to + at + n * LANES, u[n] * part + v[n] * value + w[n]);
-        }
-    });
-  });
+  const float *pulled = dy.typed_data(), *weights = column.typed_data();
+  auto pull = [=](auto vector, const Part& part, int64_t pixel, int64_t k) {  // a period is a pixel
+    using V = decltype(vector);
+    const V each = V{} + pulled[part.begin / channels + pixel];
+    return std::array<V, 2>{each * load<V>(weights + k), each};
+  };
+  const auto sums = norm_gradient<3>(pool, x.typed_data(), batch, plan, scale.typed_data(),
+                                     bias.typed_data(), mean.typed_data(), inverse.typed_data(), slope,
+                                     pull, dx->typed_data(), d_scale->typed_data(), d_bias->typed_data());
+  for (int64_t k = 0; k < channels; ++k)
+    d_column->typed_data()[k] =
+        static_cast<float>(over_tasks(sums.data(), batch * plan.tasks, 3, channels, 2, k));
   return ffi::Error::Success();
 }
 

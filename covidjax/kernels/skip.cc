@@ -77,7 +77,7 @@ ffi::Error few_kernel_gradient(ffi::ThreadPool pool, Buffer x, Buffer dy, Result
     const float *from = x.typed_data() + first * in, *pulled = dy.typed_data() + first * out;
     float* to = sums.data() + task * in * out;
     int64_t o = 0;
-    for (; o + 4 <= out; o += 4) few_sums<4>(from, pulled + o, here, in, out, to + o * in);
+    for (; o + FEW <= out; o += FEW) few_sums<FEW>(from, pulled + o, here, in, out, to + o * in);
     for (; o < out; ++o) few_sums<1>(from, pulled + o, here, in, out, to + o * in);
   });
   for (int64_t k = 0; k < in * out; ++k) {
