@@ -1,67 +1,61 @@
 """A step of Deep Image Prior: the reference's network and recipe, ours against PyTorch's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from benchmarks.compare import Result, in_turns, progress, repeated
 from benchmarks.settings import Settings
 from benchmarks.worker import Side, Worker
 
 SIZE = 256  # pixels a side
-SIGMA = 25 / 255  # of the noise
+OURS, LANES = "benchmarks.dip:ours", "benchmarks.dip:lanes"
+Given = tuple[str, dict[str, Any]]  # of a Worker
 
 
 def dip_32(settings: Settings) -> Iterator[Result]:
     """A step of Deep Image Prior at 256 px, width 32; and what the stopping rule takes of it."""
-    yield from _measure(32, settings)
+    yield _against_torch(32, settings)
     progress("dip_32_rule: with and without the stopping rule")
-    with (
-        Worker("benchmarks.dip:ours", {"width": 32}) as ruled,
-        Worker("benchmarks.dip:ours", {"width": 32, "rule": "none"}) as free,
-    ):
-        values = in_turns(ruled.turn, free.turn, settings.pairs, settings.say)
-    yield Result("dip_32_rule", "steps/s", *values, against="ours without it")
+    sides = (OURS, {"width": 32}), (OURS, {"width": 32, "rule": "none"})
+    yield _beside("dip_32_rule", *sides, "ours without it", settings)
 
 
 def dip_128(settings: Settings) -> Iterator[Result]:
     """A step of Deep Image Prior at 256 px, width 128 (the reference's)."""
-    yield from _measure(128, settings)
+    yield _against_torch(128, settings)
 
 
 def dip_loop(settings: Settings) -> Iterator[Result]:
     """How Deep Image Prior steps at 128 px, width 32: one by one or in a scan, two fits at once."""
     progress("dip_loop: steps called from Python against ten of them in one scan")
-    with (
-        Worker("benchmarks.dip:lanes", {"at_once": 1}) as one,
-        Worker("benchmarks.dip:lanes", {"at_once": 1, "by_python": False}) as scan,
-    ):
-        values = in_turns(one.turn, scan.turn, settings.pairs, settings.say)
-    yield Result("dip_loop", "steps/s", *values, against="ours in a scan")
+    sides = (LANES, {"at_once": 1}), (LANES, {"at_once": 1, "by_python": False})
+    yield _beside("dip_loop", *sides, "ours in a scan", settings)
     progress("dip_at_once: two fits at once against one after the other")
-    with (
-        Worker("benchmarks.dip:lanes", {"at_once": 2}) as two,
-        Worker("benchmarks.dip:lanes", {"at_once": 1}) as one,
-    ):
-        values = in_turns(two.turn, one.turn, settings.pairs, settings.say)
-    yield Result("dip_at_once", "steps/s", *values, against="ours, one at a time")
+    sides = (LANES, {"at_once": 2}), (LANES, {"at_once": 1})
+    yield _beside("dip_at_once", *sides, "ours, one at a time", settings)
 
 
-def _measure(width: int, settings: Settings) -> Iterator[Result]:
+def _against_torch(width: int, settings: Settings) -> Result:
     name = f"dip_{width}"
     progress(f"{name}: {SIZE} px; compiling both sides")
-    with (
-        Worker("benchmarks.dip:ours", {"width": width}) as ours,
-        Worker("benchmarks.dip:theirs", {"width": width}) as theirs,
-    ):
-        progress(f"  against torch {theirs.note}")
-        values = in_turns(ours.turn, theirs.turn, settings.pairs, settings.say)
-    yield Result(name, "steps/s", *values, against=f"torch {theirs.note}")
+    sides = (OURS, {"width": width}), ("benchmarks.dip:theirs", {"width": width})
+    return _beside(name, *sides, "torch {}", settings)
+
+
+def _beside(name: str, mine: Given, other: Given, against: str, settings: Settings) -> Result:
+    """Two workers in turns; `{}` in `against` stands for what the second has to say of itself."""
+    with Worker(*mine) as one, Worker(*other) as two:
+        against = against.format(two.note)
+        progress(f"  against {against}")
+        values = in_turns(one.turn, two.turn, settings.pairs, settings.say)
+    return Result(name, "steps/s", *values, against=against)
 
 
 def ours(width: int, rule: str = "emv", size: int = SIZE) -> Side:
     """Our side, for a worker: chunks as `dip_fit.run` takes them, stopping rule included."""
     from benchmarks import ours_dip  # imports JAX
 
-    fitting = ours_dip.Fitting(width, rule, size)
+    fitting = ours_dip.Fitting(width, size, rule)
     return Side(repeated(fitting.run, 1))
 
 

@@ -15,12 +15,20 @@ CHUNK = 10  # steps
 
 
 class Fitting:
-    """A fit of a random picture of size x size pixels."""
+    """A fit of a random picture of size x size pixels; shares an engine where one is given."""
 
-    def __init__(self, width: int, rule: str, size: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        rule: str = "emv",
+        by_python: bool | None = None,
+        engine: dip_fit.Engine | None = None,
+    ) -> None:
         ours.start()
         recipe = dip_fit.Recipe(rule=rule)
-        self.engine = dip_fit.make_engine(SkipHourglass(width=width), recipe, lambda y: y)
+        model = SkipHourglass(width=width)
+        self.engine = engine or dip_fit.make_engine(model, recipe, lambda y: y, by_python)
         self.key = jax.random.key(0)
         self.inputs = dip_fit.make_input(self.key, (size, size), recipe)
         picture = jax.random.uniform(self.key, (size, size, 1))
@@ -33,26 +41,19 @@ class Fitting:
 
 
 class Lanes:
-    """Fits of random pictures at once, each in a thread of its own, as `dip_queue` does them."""
+    """Fits at once, each in a thread of its own, as `dip_queue` does them."""
 
     def __init__(self, at_once: int, by_python: bool, size: int, width: int) -> None:
-        ours.start()
-        recipe = dip_fit.Recipe()
-        model = SkipHourglass(width=width)
-        self.engine = dip_fit.make_engine(model, recipe, lambda y: y, by_python)
-        self.keys = jax.random.split(jax.random.key(0), at_once)
-        self.inputs = dip_fit.make_input(self.keys[0], (size, size), recipe)
-        picture = jax.random.uniform(self.keys[0], (size, size, 1))
-        self.target = dip_fit.Target(picture, jnp.ones_like(picture), picture)
-        self.fits = [self.engine.begin(key, self.inputs) for key in self.keys]
+        first = Fitting(width, size, by_python=by_python)
+        others = [Fitting(width, size, engine=first.engine) for _ in range(at_once - 1)]
+        self.fits = [first, *others]
         self.pool = concurrent.futures.ThreadPoolExecutor(at_once)
 
     def run(self, chunks: int) -> None:
         """Some chunks of CHUNK steps of every fit."""
 
-        def serve(lane: int) -> None:
-            given = self.inputs, self.target, self.keys[lane], CHUNK
+        def serve(fitting: Fitting) -> None:
             for _ in range(chunks):
-                self.fits[lane], _ = self.engine.run_chunk(self.fits[lane], *given)
+                fitting.run(CHUNK)
 
-        list(self.pool.map(serve, range(len(self.fits))))
+        list(self.pool.map(serve, self.fits))

@@ -255,7 +255,10 @@ def learn(
     input_key, learn_key = jax.random.split(jax.random.fold_in(key, len(table)))
     sides = (config.data.size, config.data.size)
     measure = dip_tasks.measurement(config.task, config.data.size, config.factor)
-    targets = [lambda row=row: dip_tasks.known_target(pixels[row], measure) for row in chosen]
+    targets = [
+        lambda row=row: dip_tasks.known_target(dip_tasks.clean_picture(pixels, row), measure)
+        for row in chosen
+    ]
     label = "Reptile"
     with record.progress_bar(config.reptile.rounds, 0, label, config.quiet) as bar:
 

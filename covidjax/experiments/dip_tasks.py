@@ -85,9 +85,9 @@ def make_problem(
         target = Target(noisy, jnp.ones_like(noisy), picture)
         return Problem(target, np.asarray(noisy)[..., 0], everywhere)
     if task == "super":
-        small = measurement(task, clean.shape[0], factor)(picture[None])[0]
-        shown = cv2.resize(np.asarray(small)[..., 0], clean.shape, interpolation=cv2.INTER_CUBIC)
-        target = Target(small, jnp.ones_like(small), picture)
+        target = known_target(clean, measurement(task, clean.shape[0], factor))
+        small = np.asarray(target.measured)[..., 0]
+        shown = cv2.resize(small, clean.shape, interpolation=cv2.INTER_CUBIC)
         return Problem(target, np.asarray(shown, np.float32), everywhere)
     gone = letters(clean.shape, key) if mask == "letters" else white(clean)
     known = jnp.asarray(~gone, jnp.float32)[..., None]
@@ -96,9 +96,9 @@ def make_problem(
     return Problem(target, given, gone if mask == "letters" else np.zeros_like(gone))
 
 
-def known_target(pixels: NDArray[np.uint8], measure: Callable[[Array], Array]) -> Target:
-    """A whole clean picture [height, width], for weights that are learnt from others."""
-    picture = jnp.asarray(pixels, jnp.float32)[..., None] / 255
+def known_target(clean: Picture, measure: Callable[[Array], Array]) -> Target:
+    """All that `measure` leaves of a picture, without noise; weights are learnt from such."""
+    picture = jnp.asarray(clean)[..., None]
     measured = measure(picture[None])[0]
     return Target(measured, jnp.ones_like(measured), picture)
 
@@ -132,13 +132,18 @@ def check_sizes(task: str, size: int, factor: int) -> None:
         raise ValueError(f"config.factor={factor}: known are {known}, which must divide {size}")
 
 
+def clean_picture(pixels: NDArray[np.uint8], row: int) -> Picture:
+    """The image in that row, in [0, 1]."""
+    return pixels[row].astype(np.float32) / 255
+
+
 def problem_of(
     config: ml_collections.ConfigDict, pixels: NDArray[np.uint8], row: int, key: jax.Array
 ) -> Problem:
     """What is asked of the image in that row."""
     return make_problem(
         config.task,
-        pixels[row].astype(np.float32) / 255,
+        clean_picture(pixels, row),
         key,
         noise=Noise(config.noise.kind),
         level=config.level,

@@ -22,10 +22,10 @@ def test_noise_is_of_the_level_and_of_the_key():
 
 
 def test_what_weights_are_learnt_from_is_clean_and_whole():
-    pixels = np.round(255 * CLEAN).astype(np.uint8)
+    pixels = np.round(255 * CLEAN).astype(np.uint8)[None]
     for task, side in (("denoise", 64), ("inpaint", 64), ("super", 32)):
         measure = dip_tasks.measurement(task, 64)
-        target = dip_tasks.known_target(pixels, measure)
+        target = dip_tasks.known_target(dip_tasks.clean_picture(pixels, 0), measure)
         assert target.measured.shape == (side, side, 1)
         np.testing.assert_array_equal(target.measured, measure(target.clean[None])[0])
         np.testing.assert_allclose(target.clean[..., 0], CLEAN, atol=0.5 / 255 + 1e-6)
