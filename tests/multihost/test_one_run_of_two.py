@@ -5,6 +5,7 @@ part out of a checkpoint, and tries other numbers of processes and devices (7 bu
 """
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -18,6 +19,8 @@ RUN = ["--config.epochs=40", "--config.evaluations=10", "--peer_timeout=20"]
 FSDP = ["--config.sharding=fsdp", "--config.shard_from=0"]
 # Of losses, relative: what other orders of the same sums may change in 40 steps.
 TOLERANCE = 2e-3
+# Gloo's threads print the parts of their line on connections in any order, also within a line.
+GLOO = r"\[Gloo\] Rank|is connected to|peer ranks\.|Expected number of connected peer ranks is :"
 
 
 def saved(folder: Path) -> list[int]:
@@ -64,7 +67,7 @@ def test_two_processes_give_the_losses_and_the_counts_of_one(begin, alone, tmp_p
     assert_same_run(folder, alone)
     # Only the coordinator says and writes anything.
     assert "PHANTOM" in both[0].err and not both[1].err
-    assert all(line.startswith("[Gloo]") for line in both[1].out.splitlines())
+    assert not re.sub(rf"{GLOO}|[\d\s]", "", both[1].out), both[1].out
     assert (folder / "metrics.jsonl").read_text().count('"step": 1,') == 1
     assert len(json.loads((folder / "config.json").read_text())["devices"]) == 8
 
