@@ -21,14 +21,16 @@ from covidjax.data import locking
 HERE = Path(__file__).parent
 SOURCES = (
     "winograd.cc",
+    "winograd_gradient.cc",
     "patches.cc",
     "norm.cc",
     "merge.cc",
+    "mix.cc",
     "project.cc",
     "skip.cc",
     "perturb.cc",
 )
-HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h")
+HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h", "winograd.h")
 TARGETS = (
     "winograd_forward",
     "winograd_kernel_gradient",
@@ -39,6 +41,8 @@ TARGETS = (
     "norm_backward",
     "merge_forward",
     "merge_backward",
+    "mix_forward",
+    "mix_backward",
     "project_forward",
     "project_backward",
     "perturb",

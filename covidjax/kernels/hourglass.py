@@ -1,8 +1,8 @@
 """Layers of an hourglass network for one image at a time: reflecting convolutions, normalisation.
 
-On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `project.cc`, `skip.cc` and
-`perturb.cc` where those are in use (see `native.py`), elsewhere array operations; the two agree to
-rounding. Gradients are reverse-mode.
+On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `mix.cc`, `project.cc`,
+`skip.cc` and `perturb.cc` where those are in use (see `native.py`), elsewhere array operations; the
+two agree to rounding. Gradients are reverse-mode.
 """
 
 from functools import partial
@@ -62,9 +62,10 @@ def norm_act_dot(
     x: Images, scale: Channels, bias: Channels, matrix: Float[Array, "channels outputs"]
 ) -> Images:
     """What `norm_act` gives, times a matrix: the 1 x 1 convolution behind it."""
-    fits = x.shape[-1] % native.LANES == 0 and matrix.shape[1] == 1
+    inputs, outputs = matrix.shape
+    fits = inputs % native.LANES == 0 and (outputs == 1 or outputs % native.LANES == 0)
     if build.in_use() and x.dtype == jnp.float32 and fits:
-        return _project(x, scale, bias, matrix[:, 0])
+        return _norm_dot(x, scale, bias, matrix)
     return norm_act(x, scale, bias) @ matrix
 
 
@@ -148,27 +149,32 @@ _norm.defvjp(_norm_forward, _norm_backward)
 
 
 @jax.custom_vjp
-def _project(x: Array, scale: Array, bias: Array, column: Array) -> Array:
-    return _project_forward(x, scale, bias, column)[0]
+def _norm_dot(x: Array, scale: Array, bias: Array, matrix: Array) -> Array:
+    return _norm_dot_forward(x, scale, bias, matrix)[0]
 
 
-def _project_forward(
-    x: Array, scale: Array, bias: Array, column: Array
+def _norm_dot_forward(
+    x: Array, scale: Array, bias: Array, matrix: Array
 ) -> tuple[Array, tuple[Array, ...]]:
-    shapes = [(*x.shape[:3], 1), *[(x.shape[0], x.shape[-1])] * 2]
-    y, *moments = native.ffi_call("project_forward", *shapes)(
-        x, scale, bias, column, epsilon=np.float32(EPSILON), slope=np.float32(SLOPE)
+    shapes = [(*x.shape[:3], matrix.shape[1]), *[(x.shape[0], x.shape[-1])] * 2]
+    y, *moments = native.ffi_call(f"{_dot_kernel(matrix)}_forward", *shapes)(
+        x, scale, bias, matrix, epsilon=np.float32(EPSILON), slope=np.float32(SLOPE)
     )
-    return y, (x, scale, bias, column, *moments)
+    return y, (x, scale, bias, matrix, *moments)
 
 
-def _project_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
-    x, *others = residuals
-    call = native.ffi_call("project_backward", x.shape, *[x.shape[-1:]] * 3)
-    return tuple(call(x, dy, *others, slope=np.float32(SLOPE)))
+def _norm_dot_backward(residuals: tuple[Array, ...], dy: Array) -> tuple[Array, ...]:
+    x, scale, bias, matrix, *moments = residuals
+    shapes = [each.shape for each in (x, scale, bias, matrix)]
+    call = native.ffi_call(f"{_dot_kernel(matrix)}_backward", *shapes)
+    return tuple(call(x, dy, scale, bias, matrix, *moments, slope=np.float32(SLOPE)))
 
 
-_project.defvjp(_project_forward, _project_backward)
+def _dot_kernel(matrix: Array) -> str:
+    return "project" if matrix.shape[1] == 1 else "mix"
+
+
+_norm_dot.defvjp(_norm_dot_forward, _norm_dot_backward)
 
 
 @jax.custom_vjp

@@ -2,8 +2,8 @@
 // on the way and never stored.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "buffers.h"
@@ -14,12 +14,15 @@
 namespace covidjax {
 namespace {
 
+constexpr int64_t BAND = 4;  // rows of `deep` a task
+
 // Sizes of a merge: `skip` [batch, 2 rows, 2 columns, beside], `deep` [batch, rows, columns, deeper].
 struct Sizes {
   int64_t batch, rows, columns, deeper, beside;
   int64_t channels() const { return deeper + beside; }
   int64_t wide() const { return 2 * columns; }
   int64_t pixels() const { return 4 * rows * columns; }
+  int64_t bands() const { return (rows + BAND - 1) / BAND; }  // tasks of an image
 };
 
 Sizes sizes_of(Buffer deep, Buffer skip) {
@@ -27,14 +30,14 @@ Sizes sizes_of(Buffer deep, Buffer skip) {
   return {d[0], d[1], d[2], d[3], skip.dimensions()[3]};
 }
 
-// Row `row` of the enlarged image: `between` has room for a row of `deep`, `to` for the result.
+// Row `row` of the image `deep` enlarged: `between` has room for a row of `deep`, `to` for the result.
 // Bilinear, with pixels' centres half a pixel from the edge (align_corners=False), edges repeated.
-void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
-                  float* __restrict between, float* __restrict to) {
+void enlarged_row(const float* deep, const Sizes& s, int64_t row, float* __restrict between,
+                  float* __restrict to) {
   const int64_t line = s.columns * s.deeper, near = row / 2;
   const int64_t far = std::clamp<int64_t>(row % 2 ? near + 1 : near - 1, 0, s.rows - 1);
-  const float* __restrict one = deep + (image * s.rows + near) * line;
-  const float* __restrict two = deep + (image * s.rows + far) * line;
+  const float* __restrict one = deep + near * line;
+  const float* __restrict two = deep + far * line;
   for (int64_t k = 0; k < line; ++k) between[k] = 0.75f * one[k] + 0.25f * two[k];
   for (int64_t j = 0; j < s.columns; ++j) {
     const float* __restrict here = between + j * s.deeper;
@@ -50,65 +53,114 @@ void enlarged_row(const float* deep, const Sizes& s, int64_t image, int64_t row,
   }
 }
 
-// The transpose of its second half: a row as wide as the image, to half the width.
-void narrowed_row(const float* __restrict from, const Sizes& s, float* __restrict to) {
-  for (int64_t j = 0; j < s.columns; ++j) {
-    const float *__restrict even = from + 2 * j * s.deeper, *__restrict odd = even + s.deeper;
-    // Beyond the edge stands the edge itself, whose weight is its own then.
-    const float* __restrict before = j ? even - s.deeper : even;
-    const float* __restrict after = j + 1 < s.columns ? odd + s.deeper : odd;
-    float* __restrict sum = to + j * s.deeper;
+// The transpose: row `row` of `to`, of half the image's width, from the `deeper` channels behind `beside`
+// others in the image `from`. `between` has room for a row of them as wide as the image. Beyond the edge
+// stands the edge itself, whose weight is its own then.
+void narrowed_row(const float* from, const Sizes& s, int64_t row, float* __restrict between,
+                  float* __restrict to) {
+  auto line = [&](int64_t i) { return from + i * s.wide() * s.channels() + s.beside; };
+  const float *one = line(2 * row), *two = line(2 * row + 1);
+  const float* above = line(std::max<int64_t>(0, 2 * row - 1));
+  const float* below = line(std::min(2 * s.rows - 1, 2 * row + 2));
+  for (int64_t j = 0; j < s.wide(); ++j)
     by_vectors(s.deeper, [&](auto kind, int64_t k) {
       using V = decltype(kind);
-      store(sum + k, 0.75f * (load<V>(even + k) + load<V>(odd + k)) +
-                         0.25f * (load<V>(before + k) + load<V>(after + k)));
+      const int64_t at = j * s.channels() + k;
+      store(between + j * s.deeper + k, 0.75f * (load<V>(one + at) + load<V>(two + at)) +
+                                            0.25f * (load<V>(above + at) + load<V>(below + at)));
+    });
+  for (int64_t j = 0; j < s.columns; ++j) {
+    const float *even = between + 2 * j * s.deeper, *odd = even + s.deeper;
+    const float* before = j ? even - s.deeper : even;
+    const float* after = j + 1 < s.columns ? odd + s.deeper : odd;
+    by_vectors(s.deeper, [&](auto kind, int64_t k) {
+      using V = decltype(kind);
+      store(to + j * s.deeper + k, 0.75f * (load<V>(even + k) + load<V>(odd + k)) +
+                                       0.25f * (load<V>(before + k) + load<V>(after + k)));
     });
   }
 }
 
-// work(values, their channel) for a pixel of the skip and the enlarged one beside it.
-template <typename Work>
-inline void over_both(const Sizes& s, const float* beside, const float* deep, const Work& work) {
-  by_vectors(s.beside, [&](auto kind, int64_t k) { work(load<decltype(kind)>(beside + k), k); });
-  by_vectors(s.deeper, [&](auto kind, int64_t k) {
-    work(load<decltype(kind)>(deep + k), s.beside + k);
+// Row `row` of the image `deep` enlarged and narrowed again: of each axis 5/4 of a pixel and 3/8 of its
+// neighbours, 4 in all. With it sums over the enlarged image need only the small one: the product of two
+// enlarged images is that of the one and of the other enlarged and narrowed.
+void there_and_back(const float* deep, const Sizes& s, int64_t row, float* __restrict between,
+                    float* __restrict to) {
+  const int64_t line = s.columns * s.deeper;
+  const float* __restrict here = deep + row * line;
+  const float* __restrict above = deep + std::max<int64_t>(0, row - 1) * line;
+  const float* __restrict below = deep + std::min(s.rows - 1, row + 1) * line;
+  for (int64_t k = 0; k < line; ++k) between[k] = 1.25f * here[k] + 0.375f * (above[k] + below[k]);
+  for (int64_t j = 0; j < s.columns; ++j) {
+    const float* middle = between + j * s.deeper;
+    const float* left = between + std::max<int64_t>(0, j - 1) * s.deeper;
+    const float* right = between + std::min(s.columns - 1, j + 1) * s.deeper;
+    by_vectors(s.deeper, [&](auto kind, int64_t k) {
+      using V = decltype(kind);
+      store(to + j * s.deeper + k,
+            1.25f * load<V>(middle + k) + 0.375f * (load<V>(left + k) + load<V>(right + k)));
+    });
+  }
+}
+
+// Adds to the sums `one` and `two` of each channel what of(vector of its kind, pixel, channel) gives for
+// `count` pixels.
+template <typename Of>
+inline void add_sums(int64_t count, int64_t channels, float* one, float* two, const Of& of) {
+  by_vectors(channels, [&](auto kind, int64_t k) {
+    using V = decltype(kind);
+    V first = load<V>(one + k), second = load<V>(two + k);
+    for (int64_t pixel = 0; pixel < count; ++pixel) {
+      const std::array<V, 2> found = of(kind, pixel, k);
+      first += found[0];
+      second += found[1];
+    }
+    store(one + k, first);
+    store(two + k, second);
   });
 }
 
-constexpr int64_t BAND = 4;  // rows of `deep` a task
+struct Task {
+  int64_t image, top, bottom;  // rows of `deep`
+};
+
+inline Task task_of(const Sizes& s, int64_t task) {
+  const int64_t bands = s.bands(), top = task % bands * BAND;
+  return {task / bands, top, std::min(s.rows, top + BAND)};
+}
 
 ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer scale, Buffer bias,
                          Result y, Result mean, Result inverse, float epsilon) {
   const Sizes s = sizes_of(deep, skip);
-  const int64_t channels = s.channels(), bands = (s.rows + BAND - 1) / BAND;
+  const int64_t channels = s.channels(), bands = s.bands(), line = s.columns * s.deeper;
   std::vector<float> sums(s.batch * bands * 2 * channels), pivots(s.batch * channels);
   for (int64_t image = 0; image < s.batch; ++image) {
-    const float* one = skip.typed_data() + image * s.pixels() * s.beside;
-    const float* two = deep.typed_data() + image * s.rows * s.columns * s.deeper;
-    std::copy(one, one + s.beside, pivots.data() + image * channels);
-    std::copy(two, two + s.deeper, pivots.data() + image * channels + s.beside);
+    float* to = pivots.data() + image * channels;
+    std::copy_n(skip.typed_data() + image * s.pixels() * s.beside, s.beside, to);
+    std::copy_n(deep.typed_data() + image * s.rows * line, s.deeper, to + s.beside);
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
-    const int64_t image = task / bands, top = task % bands * BAND;
-    const int64_t bottom = std::min(s.rows, top + BAND);
-    std::vector<float> space((s.columns + s.wide()) * s.deeper), both(2 * channels);
-    float *between = space.data(), *row = between + s.columns * s.deeper;
-    const float* __restrict pivot = pivots.data() + image * channels;
-    float *__restrict one = both.data(), *__restrict two = one + channels;
-    for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
-      enlarged_row(deep.typed_data(), s, image, i, between, row);
-      const float* __restrict side =
-          skip.typed_data() + (image * 2 * s.rows + i) * s.wide() * s.beside;
-      for (int64_t j = 0; j < s.wide(); ++j) {
-        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
-          using V = decltype(value);
-          const V moved = value - load<V>(pivot + c);
-          store(one + c, load<V>(one + c) + moved);
-          store(two + c, load<V>(two + c) + moved * moved);
-        });
-      }
+    const auto [image, top, bottom] = task_of(s, task);
+    float *between = scratch(2 * line), *back = between + line;
+    float *one = sums.data() + task * 2 * channels, *two = one + channels;
+    const float *pivot = pivots.data() + image * channels, *deep_pivot = pivot + s.beside;
+    const float* side = skip.typed_data() + (image * s.pixels() + 2 * top * s.wide()) * s.beside;
+    add_sums(2 * (bottom - top) * s.wide(), s.beside, one, two, [=](auto kind, int64_t pixel, int64_t k) {
+      using V = decltype(kind);
+      const V moved = load<V>(side + pixel * s.beside + k) - load<V>(pivot + k);
+      return std::array<V, 2>{moved, moved * moved};
+    });
+    const float* from = deep.typed_data() + image * s.rows * line;
+    for (int64_t row = top; row < bottom; ++row) {
+      there_and_back(from, s, row, between, back);
+      add_sums(s.columns, s.deeper, one + s.beside, two + s.beside,
+               [=](auto kind, int64_t pixel, int64_t k) {
+        using V = decltype(kind);
+        const int64_t at = pixel * s.deeper + k;
+        const V moved = load<V>(from + row * line + at) - load<V>(deep_pivot + k);
+        return std::array<V, 2>{4.0f * moved, moved * (load<V>(back + at) - 4.0f * load<V>(deep_pivot + k))};
+      });
     }
-    std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
   });
   std::vector<float> terms(s.batch * channels);
   for (int64_t image = 0; image < s.batch; ++image) {
@@ -119,22 +171,27 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
       terms[image * channels + c] = scale.typed_data()[c] * v[c];
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
-    const int64_t image = task / bands, top = task % bands * BAND;
-    const int64_t bottom = std::min(s.rows, top + BAND);
-    std::vector<float> space((s.columns + s.wide()) * s.deeper);
-    float *between = space.data(), *row = between + s.columns * s.deeper;
+    const auto [image, top, bottom] = task_of(s, task);
+    float *between = scratch(line + s.wide() * s.deeper), *row = between + line;
     const float* __restrict middle = mean->typed_data() + image * channels;
     const float* __restrict factor = terms.data() + image * channels;
     const float* __restrict shift = bias.typed_data();
     for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
-      enlarged_row(deep.typed_data(), s, image, i, between, row);
-      const int64_t first = (image * 2 * s.rows + i) * s.wide();
+      enlarged_row(deep.typed_data() + image * s.rows * line, s, i, between, row);
+      const int64_t first = image * s.pixels() + i * s.wide();
       const float* __restrict side = skip.typed_data() + first * s.beside;
       float* __restrict to = y->typed_data() + first * channels;
-      for (int64_t j = 0; j < s.wide(); ++j, to += channels) {
-        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
-          using V = decltype(value);
-          store(to + c, (value - load<V>(middle + c)) * load<V>(factor + c) + load<V>(shift + c));
+      auto normalise = [=](auto value, int64_t j, int64_t c) {
+        using V = decltype(value);
+        store(to + j * channels + c,
+              (value - load<V>(middle + c)) * load<V>(factor + c) + load<V>(shift + c));
+      };
+      for (int64_t j = 0; j < s.wide(); ++j) {
+        by_vectors(s.beside, [&](auto kind, int64_t k) {
+          normalise(load<decltype(kind)>(side + j * s.beside + k), j, k);
+        });
+        by_vectors(s.deeper, [&](auto kind, int64_t k) {
+          normalise(load<decltype(kind)>(row + j * s.deeper + k), j, s.beside + k);
         });
       }
     }
@@ -142,37 +199,44 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
   return ffi::Error::Success();
 }
 
+// Of deep activations x the gradient of the normalised ones, dz, is narrowed at once: its sums, and
+// what becomes of the mean and of the enlarged x, are those of small images then.
 ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer dy, Buffer scale,
                           Buffer mean, Buffer inverse, Result d_deep, Result d_skip, Result d_scale,
                           Result d_bias) {
   const Sizes s = sizes_of(deep, skip);
-  const int64_t channels = s.channels(), bands = (s.rows + BAND - 1) / BAND;
+  const int64_t channels = s.channels(), bands = s.bands(), line = s.columns * s.deeper;
   std::vector<float> sums(s.batch * bands * 2 * channels), abc(s.batch * 3 * channels);
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
-    const int64_t image = task / bands, top = task % bands * BAND;
-    const int64_t bottom = std::min(s.rows, top + BAND);
-    std::vector<float> space((s.columns + s.wide()) * s.deeper), both(2 * channels);
-    float *between = space.data(), *row = between + s.columns * s.deeper;
-    const float* __restrict middle = mean.typed_data() + image * channels;
-    float *__restrict one = both.data(), *__restrict two = one + channels;
-    for (int64_t i = 2 * top; i < 2 * bottom; ++i) {
-      enlarged_row(deep.typed_data(), s, image, i, between, row);
-      const int64_t first = (image * 2 * s.rows + i) * s.wide();
-      const float* __restrict side = skip.typed_data() + first * s.beside;
-      const float* __restrict pulled = dy.typed_data() + first * channels;
-      for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
-        over_both(s, side + j * s.beside, row + j * s.deeper, [&](auto value, int64_t c) {
-          using V = decltype(value);
-          const V dz = load<V>(pulled + c);
-          store(one + c, load<V>(one + c) + dz);
-          store(two + c, load<V>(two + c) + dz * (value - load<V>(middle + c)));
-        });
-      }
+    const auto [image, top, bottom] = task_of(s, task);
+    float* between = scratch(s.wide() * s.deeper);
+    float *one = sums.data() + task * 2 * channels, *two = one + channels;
+    const float* middle = mean.typed_data() + image * channels;
+    const int64_t first = image * s.pixels() + 2 * top * s.wide();
+    const float *side = skip.typed_data() + first * s.beside, *pulled = dy.typed_data() + first * channels;
+    float* beside = d_skip->typed_data() + first * s.beside;
+    add_sums(2 * (bottom - top) * s.wide(), s.beside, one, two, [=](auto kind, int64_t pixel, int64_t k) {
+      using V = decltype(kind);
+      const V dz = load<V>(pulled + pixel * channels + k);
+      store(beside + pixel * s.beside + k, dz);
+      return std::array<V, 2>{dz, dz * (load<V>(side + pixel * s.beside + k) - load<V>(middle + k))};
+    });
+    for (int64_t row = top; row < bottom; ++row) {
+      const int64_t here = (image * s.rows + row) * line;
+      float* to = d_deep->typed_data() + here;
+      narrowed_row(dy.typed_data() + image * s.pixels() * channels, s, row, between, to);
+      const float* from = deep.typed_data() + here;
+      add_sums(s.columns, s.deeper, one + s.beside, two + s.beside,
+               [=](auto kind, int64_t pixel, int64_t k) {
+        using V = decltype(kind);
+        const V dz = load<V>(to + pixel * s.deeper + k);
+        const V moved = load<V>(from + pixel * s.deeper + k) - load<V>(middle + s.beside + k);
+        return std::array<V, 2>{dz, dz * moved};
+      });
     }
-    std::copy(both.begin(), both.end(), sums.begin() + task * 2 * channels);
   });
-  std::fill(d_scale->typed_data(), d_scale->typed_data() + channels, 0.0f);
-  std::fill(d_bias->typed_data(), d_bias->typed_data() + channels, 0.0f);
+  std::fill_n(d_scale->typed_data(), channels, 0.0f);
+  std::fill_n(d_bias->typed_data(), channels, 0.0f);
   for (int64_t image = 0; image < s.batch; ++image) {
     float* to = abc.data() + image * 3 * channels;
     coefficients(sums.data() + image * bands * 2 * channels, bands, 2, channels, s.pixels(),
@@ -180,47 +244,32 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
                  to + channels, to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
   }
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
-    const int64_t image = task / bands, top = task % bands * BAND;
-    const int64_t bottom = std::min(s.rows, top + BAND), line = s.columns * s.deeper;
-    std::vector<float> space(2 * line + s.wide() * s.deeper);
-    float *between = space.data(), *half = between + line, *row = half + line;
-    const float *__restrict a = abc.data() + image * 3 * channels, *__restrict b = a + channels;
-    const float *__restrict c = b + channels, *__restrict middle = mean.typed_data() + image * channels;
-    float* deeper = d_deep->typed_data() + image * s.rows * line;
-    std::fill(deeper + top * line, deeper + bottom * line, 0.0f);
-    // The rows of this band, and those above and below that reach into it.
-    const int64_t last = std::min(2 * s.rows, 2 * bottom + 1);
-    for (int64_t i = std::max<int64_t>(0, 2 * top - 1); i < last; ++i) {
-      enlarged_row(deep.typed_data(), s, image, i, between, row);
-      const int64_t first = (image * 2 * s.rows + i) * s.wide();
-      const float* __restrict side = skip.typed_data() + first * s.beside;
-      const float* __restrict pulled = dy.typed_data() + first * channels;
-      float* __restrict beside = d_skip->typed_data() + first * s.beside;
-      const bool ours = i >= 2 * top && i < 2 * bottom;
-      for (int64_t j = 0; j < s.wide(); ++j, pulled += channels) {
-        auto gradient = [&](auto value, int64_t m) {
-          using V = decltype(value);
-          const V moved = value - load<V>(middle + m);
-          return load<V>(a + m) * load<V>(pulled + m) + load<V>(b + m) * moved + load<V>(c + m);
-        };
-        if (ours)
-          by_vectors(s.beside, [&](auto kind, int64_t k) {
-            const int64_t at = j * s.beside + k;
-            store(beside + at, gradient(load<decltype(kind)>(side + at), k));
-          });
-        float* __restrict to = row + j * s.deeper;
+    const auto [image, top, bottom] = task_of(s, task);
+    float *between = scratch(2 * line), *back = between + line;
+    const float *a = abc.data() + image * 3 * channels, *b = a + channels, *c = b + channels;
+    const float* middle = mean.typed_data() + image * channels;
+    // dz, which stands in `to` already, becomes the gradient; `value` is of as many pixels as `times`.
+    auto finish = [=](auto value, float times, int64_t m, float* to) {
+      using V = decltype(value);
+      store(to, load<V>(a + m) * load<V>(to) + load<V>(b + m) * (value - times * load<V>(middle + m)) +
+                    times * load<V>(c + m));
+    };
+    const int64_t first = image * s.pixels() + 2 * top * s.wide();
+    const float* side = skip.typed_data() + first * s.beside;
+    float* beside = d_skip->typed_data() + first * s.beside;
+    for (int64_t pixel = 0; pixel < 2 * (bottom - top) * s.wide(); ++pixel)
+      by_vectors(s.beside, [&](auto kind, int64_t k) {
+        const int64_t at = pixel * s.beside + k;
+        finish(load<decltype(kind)>(side + at), 1.0f, k, beside + at);
+      });
+    for (int64_t row = top; row < bottom; ++row) {
+      there_and_back(deep.typed_data() + image * s.rows * line, s, row, between, back);
+      float* to = d_deep->typed_data() + (image * s.rows + row) * line;
+      for (int64_t j = 0; j < s.columns; ++j)
         by_vectors(s.deeper, [&](auto kind, int64_t k) {
-          store(to + k, gradient(load<decltype(kind)>(to + k), s.beside + k));
+          const int64_t at = j * s.deeper + k;
+          finish(load<decltype(kind)>(back + at), 4.0f, s.beside + k, to + at);
         });
-      }
-      narrowed_row(row, s, half);
-      const int64_t near = i / 2;
-      const int64_t far = std::clamp<int64_t>(i % 2 ? near + 1 : near - 1, 0, s.rows - 1);
-      for (const auto& [at, weight] : {std::pair{near, 0.75f}, std::pair{far, 0.25f}}) {
-        if (at < top || at >= bottom) continue;
-        float* __restrict to = deeper + at * line;
-        for (int64_t k = 0; k < line; ++k) to[k] += weight * half[k];
-      }
     }
   });
   return ffi::Error::Success();

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "buffers.h"
 #include "parallel.h"
@@ -12,6 +15,18 @@ namespace {
 
 typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
 typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+
+// Whether a comparison holds for one of its numbers at least.
+inline bool any(Ints holds) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(holds), reinterpret_cast<__m512i>(holds));
+#else
+  uint64_t words[LANES / 2], found = 0;
+  __builtin_memcpy(words, &holds, sizeof words);
+  for (const uint64_t word : words) found |= word;
+  return found;
+#endif
+}
 
 // Mixes 32 bits thoroughly (Chris Wellons' "lowbias32").
 inline Bits mixed(Bits h) {
@@ -59,11 +74,7 @@ inline Vector normal(Bits bits) {
   for (float k : {3.43273939e-07f, -3.5233877e-06f, -4.39150654e-06f, 0.00021858087f, -0.00125372503f,
                   -0.00417768164f, 0.246640727f, 1.50140941f})
     p = p * c + k;
-  const auto tail = w >= 5.0f;
-  uint64_t words[LANES / 2], far = 0;
-  __builtin_memcpy(words, &tail, sizeof words);
-  for (const uint64_t word : words) far |= word;
-  if (far) {
+  if (any(w >= 5.0f)) {
     const Vector d = root(w) - 3.0f;
     Vector q = Vector{} - 0.000200214257f;
     for (float k : {0.000100950558f, 0.00134934322f, -0.00367342844f, 0.00573950773f, -0.0076224613f,

@@ -124,11 +124,14 @@ inline Rows packed(Rows rows, int64_t count, int64_t width, float* to) {
   return {to, width};
 }
 
-// This thread's own space, kept for its next call.
+// This thread's own space, kept for its next call. It begins on a line of the cache, so that no vector
+// lies across two.
 inline float* scratch(int64_t size) {
+  constexpr uintptr_t LINE = 64;
   thread_local std::vector<float> kept;
-  if (static_cast<int64_t>(kept.size()) < size) kept.resize(size);
-  return kept.data();
+  const int64_t needed = size + LINE / sizeof(float);
+  if (static_cast<int64_t>(kept.size()) < needed) kept.resize(needed);
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(kept.data()) + LINE - 1) / LINE * LINE);
 }
 
 }  // namespace covidjax

@@ -62,8 +62,15 @@ class Norm(nn.Module):
         return scale, self.param("bias", nn.initializers.zeros, (channels,))
 
 
-class Last(nn.Module):
-    """Matrix [channels, outputs] and bias of a last 1 x 1 convolution, handed to its `ConvNorm`."""
+def act_dot(x: Images, terms: tuple[Array, Array], matrix: Array | None) -> Images:
+    """BatchNorm of the given scale and bias, LeakyReLU, and the product with a matrix, if any."""
+    if matrix is None:
+        return hourglass.norm_act(x, *terms)
+    return hourglass.norm_act_dot(x, *terms, matrix)
+
+
+class Matrix(nn.Module):
+    """Matrix [channels, outputs] and bias of a 1 x 1 convolution, handed to the layer before it."""
 
     outputs: int
 
@@ -71,6 +78,15 @@ class Last(nn.Module):
     def __call__(self, channels: int) -> tuple[Array, Array]:
         kernel, bias = weights_of(self, 1, channels, self.outputs)
         return kernel[0, 0], bias
+
+
+class Mix(nn.Module):
+    """Matrix of a 1 x 1 convolution, scale and bias of its BatchNorm: all are handed on."""
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, tuple[Array, Array]]:
+        matrix, _ = Matrix(channels, name="conv")(channels)
+        return matrix, Norm(name="norm")(channels)
 
 
 class ConvNorm(nn.Module):
@@ -84,9 +100,7 @@ class ConvNorm(nn.Module):
     def __call__(self, x: Images, matrix: Array | None = None) -> Images:
         y = Conv(self.features, self.side, self.stride, bias_used=False, name="conv")(x)
         terms = Norm(name="norm")(self.features)
-        if matrix is None:
-            return hourglass.norm_act(y, *terms)
-        return hourglass.norm_act_dot(y, *terms, matrix)
+        return act_dot(y, terms, matrix)
 
 
 class SkipHourglass(nn.Module):
@@ -119,7 +133,7 @@ class SkipHourglass(nn.Module):
           ValueError: sides that the scales do not divide, or too small to be reflected below.
         """
         check_sides(inputs.shape[1:3], self.scales)
-        matrix, bias = Last(self.outputs, name="out")(self.width)
+        matrix, bias = Matrix(self.outputs, name="out")(self.width)
         return nn.sigmoid(self._scale(inputs, 0, matrix) + bias)
 
     def _scale(self, x: Images, level: int, matrix: Array | None = None) -> Images:
@@ -131,8 +145,8 @@ class SkipHourglass(nn.Module):
             deeper = self._scale(deeper, level + 1)
         both = Norm(name=f"merge{level}")(self.skip + self.width)
         x = hourglass.merge(deeper, beside, *both)
-        x = layer(name=f"up{level}")(x)
-        return layer(1, name=f"mix{level}")(x, matrix)
+        mixing, terms = Mix(name=f"mix{level}")(self.width)
+        return act_dot(layer(name=f"up{level}")(x, mixing), terms, matrix)
 
 
 class UNet(nn.Module):

@@ -78,6 +78,9 @@ def test_normalisation_equals_the_array_operations(shape, monkeypatch):
         ((2, 70, 33, 144), 1),  # in several tasks; more channels than are worked on at once
         ((1, 6, 5, 20), 1),  # no whole vectors
         ((1, 6, 5, 32), 3),
+        ((1, 40, 64, 32), 32),
+        ((2, 70, 33, 144), 48),  # in several tasks, and rows left over
+        ((3, 2, 3, 16), 16),
     ],
 )
 def test_a_normalised_product_equals_the_array_operations(shape, outputs, monkeypatch):
