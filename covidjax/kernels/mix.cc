@@ -15,9 +15,10 @@
 namespace covidjax {
 namespace {
 
-constexpr int64_t AT_ONCE = 4 * ROWS;  // pixels: of 32 channels three arrays of them fill a first-level cache
+// Pixels worked on at once: the arrays of so many, of 32 channels, fill a first-level cache.
+constexpr int64_t AT_ONCE = 4 * ROWS;
 
-// What follows of normalisation in `terms`: mean, factor, bias [3][channels].
+// What is normalised, with LeakyReLU; `terms` are an image's of z_terms.
 void activate(const float* x, int64_t pixels, int64_t channels, const float* terms, float slope, float* to) {
   for (int64_t c = 0; c < channels; c += LANES) {
     const Vector mean = load(terms + c), factor = load(terms + channels + c);
@@ -33,25 +34,14 @@ void times(const float* rows, int64_t pixels, int64_t in, const float* matrix, i
     panel_product<false>(panel(out, o), pixels, in, rows, in, 1, matrix + o, out, to + o, out);
 }
 
-// The terms of `activate` of each image.
-std::vector<float> terms_of(const Plan& plan, int64_t batch, const float* mean, const float* inverse,
-                            const float* scale, const float* bias) {
-  const int64_t channels = plan.channels;
-  std::vector<float> terms(batch * 3 * channels);
-  for (int64_t image = 0; image < batch; ++image)
-    z_terms(plan, mean + image * channels, inverse + image * channels, scale, bias,
-            terms.data() + image * 3 * channels);
-  return terms;
-}
-
 ffi::Error mix_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bias, Buffer matrix, Result y,
                        Result mean, Result inverse, float epsilon, float slope) {
   const auto d = x.dimensions();
   const int64_t batch = d[0], channels = d[3], out = matrix.dimensions()[1];
   const Plan plan(d[1] * d[2], channels);
   moments(pool, x.typed_data(), batch, plan, epsilon, mean->typed_data(), inverse->typed_data());
-  const auto terms = terms_of(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
-                              bias.typed_data());
+  const auto terms = z_terms_of(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
+                                bias.typed_data());
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
     const Part part = part_of(plan, task);
     const int64_t begin = part.begin / channels, end = begin + part.count / channels;
@@ -101,8 +91,8 @@ ffi::Error mix_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale,
   const auto d = x.dimensions();
   const int64_t batch = d[0], channels = d[3], out = matrix.dimensions()[1], size = channels * out;
   const Plan plan(d[1] * d[2], channels);
-  const auto terms = terms_of(plan, batch, mean.typed_data(), inverse.typed_data(), scale.typed_data(),
-                              bias.typed_data());
+  const auto terms = z_terms_of(plan, batch, mean.typed_data(), inverse.typed_data(), scale.typed_data(),
+                                bias.typed_data());
   std::vector<float> turned(size);
   for (int64_t k = 0; k < size; ++k) turned[k % out * channels + k / out] = matrix.typed_data()[k];
   const int64_t tasks = batch * plan.tasks, each = (tasks + MOST - 1) / MOST, bands = (tasks + each - 1) / each;

@@ -166,6 +166,16 @@ inline void z_terms(const Plan& plan, const float* mean, const float* inverse, c
   }
 }
 
+// The same of each image, [batch][3][period].
+inline std::vector<float> z_terms_of(const Plan& plan, int64_t batch, const float* mean, const float* inverse,
+                                     const float* scale, const float* bias) {
+  std::vector<float> terms(batch * 3 * plan.period);
+  for (int64_t image = 0; image < batch; ++image)
+    z_terms(plan, mean + image * plan.channels, inverse + image * plan.channels, scale, bias,
+            terms.data() + image * 3 * plan.period);
+  return terms;
+}
+
 // Mean and 1 / standard deviation of each image's channels, [batch][channels].
 inline void moments(xla::ffi::ThreadPool& pool, const float* x, int64_t batch, const Plan& plan,
                     float epsilon, float* mean, float* inverse) {
