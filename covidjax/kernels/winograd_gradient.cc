@@ -50,8 +50,8 @@ struct Transformed {
 // sums [36][in][out] of few channels: each task has tiles and sums of its own.
 void sum_by_tiles(ffi::ThreadPool& pool, const Shape& shape, const float* images, const float* gradient,
                   int64_t in, int64_t out, float* sums) {
-  constexpr int64_t COUNT = 48, MOST = 8;  // tiles at once; tasks, for the order of sums may not
-                                           // depend on the threads
+  constexpr int64_t COUNT = 48;  // tiles at once
+  constexpr int64_t MOST = 8;    // tasks: the order of sums may not depend on the threads
   const int64_t chunks = (shape.tiles() + COUNT - 1) / COUNT, each = (chunks + MOST - 1) / MOST * COUNT;
   const int64_t tasks = (shape.tiles() + each - 1) / each, size = PLANES * in * out;
   const std::unique_ptr<float[]> parts(new float[tasks * size]);

@@ -41,6 +41,7 @@ def assert_close(ours, plain, tolerance=1e-5):
         ((1, 3, 3, 132), 16, 3, 1),
         ((1, 9, 8, 3), 16, 3, 1),  # fewer channels than a short vector
         ((1, 9, 8, 39), 32, 3, 1),  # more than a short vector beside whole ones
+        ((1, 9, 8, 68), 16, 3, 1),  # inputs in two blocks
         ((1, 2, 2, 16), 16, 3, 1),  # the smallest that can be reflected
         ((1, 16, 12, 32), 32, 3, 2),
         ((2, 7, 9, 16), 16, 3, 2),  # odd sides: the last row is reflected too
