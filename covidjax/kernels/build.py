@@ -29,6 +29,7 @@ SOURCES = (
     "project.cc",
     "skip.cc",
     "perturb.cc",
+    "product.cc",
 )
 HEADERS = ("buffers.h", "normalize.h", "parallel.h", "vector.h", "winograd.h")
 TARGETS = (

@@ -97,8 +97,8 @@ inline int64_t panel(int64_t out, int64_t first) {
 
 // The same for a panel.
 template <bool ADD>
-inline void panel_product(int64_t width, int64_t rows, int64_t depth, const float* a, int64_t a_row,
-                          int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
+void panel_product(int64_t width, int64_t rows, int64_t depth, const float* a, int64_t a_row,
+                   int64_t a_step, const float* b, int64_t b_row, float* c, int64_t c_row) {
   if (width == COLUMNS * LANES)
     product<COLUMNS, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
   else if (width == FEW)
@@ -106,6 +106,12 @@ inline void panel_product(int64_t width, int64_t rows, int64_t depth, const floa
   else
     product<1, ADD>(rows, depth, a, a_row, a_step, b, b_row, c, c_row);
 }
+
+// Compiled in product.cc alone: with all their numbers of rows they take seconds.
+extern template void panel_product<false>(int64_t, int64_t, int64_t, const float*, int64_t, int64_t,
+                                          const float*, int64_t, float*, int64_t);
+extern template void panel_product<true>(int64_t, int64_t, int64_t, const float*, int64_t, int64_t,
+                                         const float*, int64_t, float*, int64_t);
 
 struct Rows {
   const float* first;
