@@ -1,4 +1,4 @@
-// What the kernels between the convolutions have in common with XLA's interface.
+// What the kernels have in common with XLA's interface.
 //
 // Arrays are float32, row-major: [batch, height, width, channels], of any number of channels. Sums are
 // taken over tasks of a fixed size, in their order, so that they do not depend on the number of

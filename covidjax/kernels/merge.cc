@@ -206,7 +206,7 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
                           Result d_bias) {
   const Sizes s = sizes_of(deep, skip);
   const int64_t channels = s.channels(), bands = s.bands(), line = s.columns * s.deeper;
-  std::vector<float> sums(s.batch * bands * 2 * channels), abc(s.batch * 3 * channels);
+  std::vector<float> sums(s.batch * bands * 2 * channels);
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
     const auto [image, top, bottom] = task_of(s, task);
     float* between = scratch(s.wide() * s.deeper);
@@ -235,14 +235,8 @@ ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer
       });
     }
   });
-  std::fill_n(d_scale->typed_data(), channels, 0.0f);
-  std::fill_n(d_bias->typed_data(), channels, 0.0f);
-  for (int64_t image = 0; image < s.batch; ++image) {
-    float* to = abc.data() + image * 3 * channels;
-    coefficients(sums.data() + image * bands * 2 * channels, bands, 2, channels, s.pixels(),
-                 scale.typed_data(), inverse.typed_data() + image * channels, to,
-                 to + channels, to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
-  }
+  const auto abc = coefficients(sums.data(), s.batch, bands, 2, channels, s.pixels(), scale.typed_data(),
+                                inverse.typed_data(), d_scale->typed_data(), d_bias->typed_data());
   parallel_for(pool, s.batch * bands, [&](int64_t task) {
     const auto [image, top, bottom] = task_of(s, task);
     float *between = scratch(2 * line), *back = between + line;

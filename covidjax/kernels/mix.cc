@@ -40,8 +40,8 @@ ffi::Error mix_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bias
   const int64_t batch = d[0], channels = d[3], out = matrix.dimensions()[1];
   const Plan plan(d[1] * d[2], channels);
   moments(pool, x.typed_data(), batch, plan, epsilon, mean->typed_data(), inverse->typed_data());
-  const auto terms = z_terms_of(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
-                                bias.typed_data());
+  const auto terms = z_terms(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
+                             bias.typed_data());
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
     const Part part = part_of(plan, task);
     const int64_t begin = part.begin / channels, end = begin + part.count / channels;
@@ -91,11 +91,12 @@ ffi::Error mix_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale,
   const auto d = x.dimensions();
   const int64_t batch = d[0], channels = d[3], out = matrix.dimensions()[1], size = channels * out;
   const Plan plan(d[1] * d[2], channels);
-  const auto terms = z_terms_of(plan, batch, mean.typed_data(), inverse.typed_data(), scale.typed_data(),
-                                bias.typed_data());
+  const auto terms = z_terms(plan, batch, mean.typed_data(), inverse.typed_data(), scale.typed_data(),
+                             bias.typed_data());
   std::vector<float> turned(size);
   for (int64_t k = 0; k < size; ++k) turned[k % out * channels + k / out] = matrix.typed_data()[k];
-  const int64_t tasks = batch * plan.tasks, each = (tasks + MOST - 1) / MOST, bands = (tasks + each - 1) / each;
+  const int64_t tasks = batch * plan.tasks, each = (tasks + MOST - 1) / MOST;
+  const int64_t bands = (tasks + each - 1) / each;
   std::vector<float> moments(tasks * 2 * channels), matrices(bands * size);
   parallel_for(pool, bands, [&](int64_t band) {
     float* active = scratch(AT_ONCE * channels);
@@ -111,15 +112,9 @@ ffi::Error mix_backward(ffi::ThreadPool pool, Buffer x, Buffer dy, Buffer scale,
   });
   for (int64_t k = 0; k < size; ++k)
     d_matrix->typed_data()[k] = static_cast<float>(over_tasks(matrices.data(), bands, 1, size, 0, k));
-  std::fill_n(d_scale->typed_data(), channels, 0.0f);
-  std::fill_n(d_bias->typed_data(), channels, 0.0f);
-  std::vector<float> abc(batch * 3 * channels);
-  for (int64_t image = 0; image < batch; ++image) {
-    float* to = abc.data() + image * 3 * channels;
-    coefficients(moments.data() + image * plan.tasks * 2 * channels, plan.tasks, 2, channels, plan.pixels,
-                 scale.typed_data(), inverse.typed_data() + image * channels, to, to + channels,
-                 to + 2 * channels, d_scale->typed_data(), d_bias->typed_data());
-  }
+  const auto abc = coefficients(moments.data(), batch, plan.tasks, 2, channels, plan.pixels,
+                                scale.typed_data(), inverse.typed_data(), d_scale->typed_data(),
+                                d_bias->typed_data());
   over_parts(pool, batch, plan, [&](auto vector, const Part& part, int64_t row, int64_t k) {
     using V = decltype(vector);
     const float *a = abc.data() + part.image * 3 * channels + k, *b = a + channels, *c = b + channels;

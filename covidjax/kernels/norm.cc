@@ -19,8 +19,8 @@ ffi::Error norm_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer bia
   const Plan plan(d[1] * d[2], channels);
   const int64_t period = plan.period;
   moments(pool, x.typed_data(), batch, plan, epsilon, mean->typed_data(), inverse->typed_data());
-  const auto terms = z_terms_of(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
-                                bias.typed_data());
+  const auto terms = z_terms(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
+                             bias.typed_data());
   over_parts(pool, batch, plan, [&](auto vector, const Part& part, int64_t row, int64_t k) {
     using V = decltype(vector);
     const float* term = terms.data() + part.image * 3 * period + k;

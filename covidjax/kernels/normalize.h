@@ -35,23 +35,31 @@ inline void statistics(const float* sums, int64_t tasks, int64_t channels, int64
   }
 }
 
-// Of the gradient dx = a dz + b (x - mean) + c, per channel; adds to the gradients of scale and bias.
-// sums: [tasks][kinds][channels], the first two of dz and dz * (x - mean).
-inline void coefficients(const float* sums, int64_t tasks, int64_t kinds, int64_t channels, int64_t pixels,
-                         const float* scale, const float* inverse, float* a, float* b, float* c,
-                         float* d_scale, float* d_bias) {
-  for (int64_t k = 0; k < channels; ++k) {
-    const double plain = over_tasks(sums, tasks, kinds, channels, 0, k);
-    const double moved = over_tasks(sums, tasks, kinds, channels, 1, k);
-    const double hat = moved * inverse[k];  // sum of dz * x_hat
-    const double factor = double(scale[k]) * inverse[k];
-    const double slope = -factor * inverse[k] * hat / pixels;
-    a[k] = static_cast<float>(factor);
-    b[k] = static_cast<float>(slope);
-    c[k] = static_cast<float>(-factor * plain / pixels);
-    d_scale[k] += static_cast<float>(hat);
-    d_bias[k] += static_cast<float>(plain);
+// Of the gradient dx = a dz + b (x - mean) + c, for each image a, b and c, [batch][3][channels]; sets the
+// gradients of scale and bias. sums: [batch * tasks][kinds][channels], the first two of dz and
+// dz * (x - mean).
+inline std::vector<float> coefficients(const float* sums, int64_t batch, int64_t tasks, int64_t kinds,
+                                       int64_t channels, int64_t pixels, const float* scale,
+                                       const float* inverse, float* d_scale, float* d_bias) {
+  std::vector<float> abc(batch * 3 * channels);
+  std::fill_n(d_scale, channels, 0.0f);
+  std::fill_n(d_bias, channels, 0.0f);
+  for (int64_t image = 0; image < batch; ++image, sums += tasks * kinds * channels, inverse += channels) {
+    float *a = abc.data() + image * 3 * channels, *b = a + channels, *c = b + channels;
+    for (int64_t k = 0; k < channels; ++k) {
+      const double plain = over_tasks(sums, tasks, kinds, channels, 0, k);
+      const double moved = over_tasks(sums, tasks, kinds, channels, 1, k);
+      const double hat = moved * inverse[k];  // sum of dz * x_hat
+      const double factor = double(scale[k]) * inverse[k];
+      const double slope = -factor * inverse[k] * hat / pixels;
+      a[k] = static_cast<float>(factor);
+      b[k] = static_cast<float>(slope);
+      c[k] = static_cast<float>(-factor * plain / pixels);
+      d_scale[k] += static_cast<float>(hat);
+      d_bias[k] += static_cast<float>(plain);
+    }
   }
+  return abc;
 }
 
 // Per-channel values repeated so that whole vectors of pixels meet them: floats, a multiple of both
@@ -155,24 +163,20 @@ void over_parts(xla::ffi::ThreadPool& pool, int64_t batch, const Plan& plan, con
   });
 }
 
-// What z = (x - mean) * factor + bias takes of an image, for a period each: mean, factor, bias.
-inline void z_terms(const Plan& plan, const float* mean, const float* inverse, const float* scale,
-                    const float* bias, float* to) {
-  for (int64_t k = 0; k < plan.period; ++k) {
-    const int64_t c = k % plan.channels;
-    to[k] = mean[c];
-    to[plan.period + k] = scale[c] * inverse[c];
-    to[2 * plan.period + k] = bias[c];
-  }
-}
-
-// The same of each image, [batch][3][period].
-inline std::vector<float> z_terms_of(const Plan& plan, int64_t batch, const float* mean, const float* inverse,
-                                     const float* scale, const float* bias) {
+// What z = (x - mean) * factor + bias takes, for each image a period of each: mean, factor, bias,
+// [batch][3][period].
+inline std::vector<float> z_terms(const Plan& plan, int64_t batch, const float* mean, const float* inverse,
+                                  const float* scale, const float* bias) {
   std::vector<float> terms(batch * 3 * plan.period);
-  for (int64_t image = 0; image < batch; ++image)
-    z_terms(plan, mean + image * plan.channels, inverse + image * plan.channels, scale, bias,
-            terms.data() + image * 3 * plan.period);
+  for (int64_t image = 0; image < batch; ++image, mean += plan.channels, inverse += plan.channels) {
+    float* to = terms.data() + image * 3 * plan.period;
+    for (int64_t k = 0; k < plan.period; ++k) {
+      const int64_t c = k % plan.channels;
+      to[k] = mean[c];
+      to[plan.period + k] = scale[c] * inverse[c];
+      to[2 * plan.period + k] = bias[c];
+    }
+  }
   return terms;
 }
 
@@ -204,14 +208,10 @@ std::vector<float> norm_gradient(xla::ffi::ThreadPool& pool, const float* x, int
                                  const float* mean, const float* inverse, float slope, const Pull& pull,
                                  float* dx, float* d_scale, float* d_bias) {
   const int64_t channels = plan.channels, period = plan.period;
-  // Per image: mean, factor and bias of z; then a, b, c of the gradient.
-  std::vector<float> terms(batch * 6 * period), abc(3 * channels);
-  for (int64_t image = 0; image < batch; ++image)
-    z_terms(plan, mean + image * channels, inverse + image * channels, scale, bias,
-            terms.data() + image * 6 * period);
+  const auto terms = z_terms(plan, batch, mean, inverse, scale, bias);
   auto of = [&](auto vector, const Part& part, int64_t row, int64_t k) {
     using V = decltype(vector);
-    const float* term = terms.data() + part.image * 6 * period + k;
+    const float* term = terms.data() + part.image * 3 * period + k;
     const V value = load<V>(x + part.begin + row * period + k) - load<V>(term);
     const V z = value * load<V>(term + period) + load<V>(term + 2 * period), bend = slopes(z, slope);
     const std::array<V, 2> pulled = pull(vector, part, row, k);
@@ -221,25 +221,20 @@ std::vector<float> norm_gradient(xla::ffi::ThreadPool& pool, const float* x, int
     return found;
   };
   auto sums = channel_sums<KINDS>(pool, batch, plan, of);
-  std::fill_n(d_scale, channels, 0.0f);
-  std::fill_n(d_bias, channels, 0.0f);
-  for (int64_t image = 0; image < batch; ++image) {
-    coefficients(sums.data() + image * plan.tasks * KINDS * channels, plan.tasks, KINDS, channels,
-                 plan.pixels, scale, inverse + image * channels, abc.data(), abc.data() + channels,
-                 abc.data() + 2 * channels, d_scale, d_bias);
-    for (int part = 0; part < 3; ++part)
-      repeat(abc.data() + part * channels, channels, period,
-             terms.data() + (image * 6 + 3 + part) * period);
-  }
+  const auto found = coefficients(sums.data(), batch, plan.tasks, KINDS, channels, plan.pixels, scale,
+                                  inverse, d_scale, d_bias);
+  std::vector<float> abc(batch * 3 * period);
+  for (int64_t each = 0; each < batch * 3; ++each)
+    repeat(found.data() + each * channels, channels, period, abc.data() + each * period);
   over_parts(pool, batch, plan, [&](auto vector, const Part& part, int64_t row, int64_t k) {
     using V = decltype(vector);
-    const float* term = terms.data() + part.image * 6 * period + k;
+    const float* term = terms.data() + part.image * 3 * period + k;
+    const float *a = abc.data() + part.image * 3 * period + k, *b = a + period, *c = b + period;
     const int64_t at = part.begin + row * period + k;
     const V value = load<V>(x + at) - load<V>(term);
     const V z = value * load<V>(term + period) + load<V>(term + 2 * period);
     const V dz = pull(vector, part, row, k)[0] * slopes(z, slope);
-    const V a = load<V>(term + 3 * period), b = load<V>(term + 4 * period), c = load<V>(term + 5 * period);
-    store<V>(dx + at, a * dz + b * value + c);
+    store<V>(dx + at, load<V>(a) * dz + load<V>(b) * value + load<V>(c));
   });
   return sums;
 }

@@ -12,14 +12,12 @@
 #include <cstring>
 #include <vector>
 
+#include "buffers.h"
 #include "parallel.h"
 #include "vector.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace covidjax {
 namespace {
-
-namespace ffi = xla::ffi;
 
 struct Shape {
   int64_t batch, height, width, in;          // of the images
@@ -33,8 +31,7 @@ struct Shape {
   bool pointwise() const { return depth() == in && places() == batch * height * width && !top && !left; }
 };
 
-Shape shape_of(ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> result, ffi::Buffer<ffi::F32> kernel,
-               ffi::Span<const int64_t> window) {
+Shape shape_of(Buffer images, Buffer result, Buffer kernel, ffi::Span<const int64_t> window) {
   const auto x = images.dimensions(), y = result.dimensions(), w = kernel.dimensions();
   return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], w[0], w[1], window[0], window[1], window[2], window[3],
           window[4] != 0};
@@ -176,8 +173,8 @@ void direct_row(const Shape& s, const float* images, const float* kernel, int64_
   });
 }
 
-ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
-                   ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
+ffi::Error forward(ffi::ThreadPool pool, Buffer images, Buffer kernel, Result result,
+                   ffi::Span<const int64_t> window) {
   const Shape s = shape_of(images, *result, kernel, window);
   const int64_t depth = s.depth();
   if (direct(s)) {
@@ -227,9 +224,8 @@ void add_places(const Shape& s, const float* gradient, const float* turned, int6
 
 constexpr int64_t FEW_IMAGES = 4;  // up to which an image is cut into bands
 
-ffi::Error input_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> gradient,
-                          ffi::Buffer<ffi::F32> kernel, ffi::Buffer<ffi::F32> turned,
-                          ffi::ResultBuffer<ffi::F32> result, ffi::Span<const int64_t> window) {
+ffi::Error input_gradient(ffi::ThreadPool pool, Buffer gradient, Buffer kernel, Buffer turned,
+                          Result result, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(*result, gradient, kernel, window);
   const int64_t depth = s.depth(), pixels = s.height * s.width * s.in;
   const int64_t places = s.out_height * s.out_width;
@@ -309,9 +305,8 @@ void direct_kernel_gradient(ffi::ThreadPool& pool, const Shape& s, const float* 
 }
 
 // `space` holds the patches of as many places as it has rows.
-ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
-                           ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
-                           ffi::ResultBuffer<ffi::F32> space, ffi::Span<const int64_t> window) {
+ffi::Error kernel_gradient(ffi::ThreadPool pool, Buffer images, Buffer gradient, Result result,
+                           Result space, ffi::Span<const int64_t> window) {
   const Shape s = shape_of(images, gradient, *result, window);
   if (direct(s)) {
     direct_kernel_gradient(pool, s, images.typed_data(), gradient.typed_data(), result->typed_data());
@@ -354,25 +349,17 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
 }  // namespace covidjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_forward, covidjax::forward,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET
                                   .Attr<xla::ffi::Span<const int64_t>>("window"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_input_gradient, covidjax::input_gradient,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET
                                   .Attr<xla::ffi::Span<const int64_t>>("window"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_patches_kernel_gradient, covidjax::kernel_gradient,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET
                                   .Attr<xla::ffi::Span<const int64_t>>("window"));

@@ -26,8 +26,8 @@ ffi::Error project_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer 
   const int64_t batch = d[0], channels = d[3];
   const Plan plan(d[1] * d[2], channels);
   moments(pool, x.typed_data(), batch, plan, epsilon, mean->typed_data(), inverse->typed_data());
-  const auto terms = z_terms_of(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
-                                bias.typed_data());
+  const auto terms = z_terms(plan, batch, mean->typed_data(), inverse->typed_data(), scale.typed_data(),
+                             bias.typed_data());
   parallel_for(pool, batch * plan.tasks, [&](int64_t task) {
     const Part part = part_of(plan, task);
     const float* from = x.typed_data() + part.begin;

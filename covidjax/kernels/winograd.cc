@@ -11,14 +11,12 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "buffers.h"
 #include "parallel.h"
 #include "vector.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace covidjax {
 namespace {
-
-namespace ffi = xla::ffi;
 
 // G w G^T for all channels: [36][panels of out][in][panel]. `turned` is the kernel of the input's
 // gradient: rotated by half a turn, inputs and outputs exchanged. `out` is filled up with zeros to what
@@ -106,9 +104,8 @@ void add_mirrored(ffi::ThreadPool& pool, const float* gradient, const float* ker
   });
 }
 
-ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buffer<ffi::F32> kernel,
-                   ffi::ResultBuffer<ffi::F32> result, ffi::ResultBuffer<ffi::F32> tiles, bool turned,
-                   bool mirror) {
+ffi::Error forward(ffi::ThreadPool pool, Buffer images, Buffer kernel, Result result, Result tiles,
+                   bool turned, bool mirror) {
   const auto sizes = images.dimensions();
   // The gradient has nothing beyond its edge, the image of which it is the gradient has.
   const Shape shape{sizes[0], sizes[1], sizes[2], mirror && !turned};
@@ -117,7 +114,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
   float* weights = tiles->typed_data();
   kernel_tiles(pool, kernel.typed_data(), in, out, turned, weights);
   const int64_t count = tiles_at_once(in_row + out_row, shape.tiles(), pool.num_threads());
-  const int64_t in_plane = count * in_row + LANES, out_plane = count * out_row + LANES;
+  const int64_t in_plane = plane_size(count, in_row), out_plane = plane_size(count, out_row);
   parallel_for(pool, (shape.tiles() + count - 1) / count, [&](int64_t part) {
     const int64_t first = part * count, here = std::min(count, shape.tiles() - first);
     float* inputs = scratch(PLANES * (in_plane + out_plane));
@@ -142,11 +139,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images, ffi::Buff
 }  // namespace covidjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_forward, covidjax::forward,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Attr<bool>("turned")
-                                  .Attr<bool>("mirror"));
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET
+                                  .Attr<bool>("turned").Attr<bool>("mirror"));

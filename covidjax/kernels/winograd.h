@@ -105,6 +105,9 @@ struct Shape {
   int64_t tiles() const { return batch * rows() * columns(); }
 };
 
+// From one plane of tiles to the next: a margin keeps planes from all falling on the same lines of the cache.
+inline int64_t plane_size(int64_t tiles, int64_t row) { return tiles * row + LANES; }
+
 struct Place {  // of a tile's first output pixel
   int64_t image, top, left;
 };

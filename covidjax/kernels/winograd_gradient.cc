@@ -5,15 +5,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "buffers.h"
 #include "parallel.h"
 #include "vector.h"
 #include "winograd.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace covidjax {
 namespace {
-
-namespace ffi = xla::ffi;
 
 constexpr int64_t GRADIENT_ROWS = 48;  // of inputs, a task
 
@@ -22,11 +20,10 @@ struct Transformed {
   float *inputs, *outputs;
   int64_t in, out, in_plane, out_plane;
   static int64_t size(int64_t in, int64_t out, int64_t count) {
-    return PLANES * (count * (filled(in) + out) + 2 * LANES);
+    return PLANES * (plane_size(count, filled(in)) + plane_size(count, out));
   }
-  // Each plane has a margin, so that planes do not all fall on the same lines of the cache.
   Transformed(float* space, int64_t in, int64_t out, int64_t count)
-      : in(in), out(out), in_plane(count * filled(in) + LANES), out_plane(count * out + LANES) {
+      : in(in), out(out), in_plane(plane_size(count, filled(in))), out_plane(plane_size(count, out)) {
     inputs = space;
     outputs = inputs + PLANES * in_plane;
   }
@@ -93,10 +90,8 @@ void sum_by_planes(ffi::ThreadPool& pool, const Shape& shape, const float* image
   }
 }
 
-ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
-                           ffi::Buffer<ffi::F32> gradient, ffi::ResultBuffer<ffi::F32> result,
-                           ffi::ResultBuffer<ffi::F32> products, ffi::ResultBuffer<ffi::F32> space,
-                           int64_t count, bool mirror) {
+ffi::Error kernel_gradient(ffi::ThreadPool pool, Buffer images, Buffer gradient, Result result,
+                           Result products, Result space, int64_t count, bool mirror) {
   const auto sizes = images.dimensions();
   const Shape shape{sizes[0], sizes[1], sizes[2], mirror};
   const int64_t in = sizes[3], out = gradient.dimensions()[3];  // out is a multiple of LANES
@@ -133,12 +128,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> images,
 }  // namespace covidjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(covidjax_winograd_kernel_gradient, covidjax::kernel_gradient,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Arg<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Ret<xla::ffi::Buffer<xla::ffi::F32>>()
-                                  .Attr<int64_t>("tiles")
-                                  .Attr<bool>("mirror"));
+                              xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>()
+                                  COVIDJAX_ARG COVIDJAX_ARG
+                                  COVIDJAX_RET COVIDJAX_RET COVIDJAX_RET
+                                  .Attr<int64_t>("tiles").Attr<bool>("mirror"));
