@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from tfds_coronahack import similarity
 from tfds_coronahack.archive import Archive, ArchiveError, EntryError
-from tfds_coronahack.decoding import UnreadableImageError, decode_with_facts
+from tfds_coronahack.decoding import UnreadableImageError, decode
 from tfds_coronahack.groups import group_of, merge_groups
 from tfds_coronahack.metadata import Row, parse_rows
 from tfds_coronahack.threads import in_turn
@@ -212,11 +212,12 @@ def _look_at(archive: Archive, entry: str) -> tuple[_Look, NDArray[np.uint8] | N
         return _Look("", error=str(error)), None
     digest = hashlib.sha256(data).hexdigest()
     try:
-        gray, (height, width), mode = decode_with_facts(data, min_side=similarity.THUMBNAIL)
+        picture = decode(data, min_side=similarity.THUMBNAIL)
     except UnreadableImageError as error:
         return _Look(digest, error=str(error)), None
-    thumbnail = similarity.thumbnail(gray)
-    return _Look(digest, similarity.perceptual_hash(thumbnail), height, width, mode), thumbnail
+    thumbnail = similarity.thumbnail(picture.gray)
+    facts = (*picture.size, picture.mode)
+    return _Look(digest, similarity.perceptual_hash(thumbnail), *facts), thumbnail
 
 
 class _Thumbnails:

@@ -1,91 +1,168 @@
-"""Image bytes of any kind to 8-bit grayscale."""
+"""Image bytes of any kind to gray levels, upright, with as many bits as they were made with."""
 
 import io
-import struct
-import zlib
+import warnings
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+# An image of more is a mistake or an attack, and would not fit beside a network: 8,192 x 8,192.
+MAX_PIXELS = 2**26
+# Whole numbers of 16 bits are taken to fill the smallest of these that holds them.
+DEPTHS = (8, 10, 12, 14, 16)
+LOOK = 96  # pixels a side of the copy in which colors are looked for
 # No format whose decoder starts another program (EPS) or reads other files.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
-_ORIENTATION = 0x0112  # the Exif tag
+_ORIENTATION = 0x0112  # the Exif tag, and TIFF's own
+_SUBFILE, _OLD_SUBFILE, _PHOTOMETRIC, _BITS = 254, 255, 262, 258  # tags of TIFF
+_WHITE_IS_ZERO = 0
+_ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
-# What Pillow raises for broken files, by the parts of its decoders.
-_DECODER_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# The limit is checked here, and in one line.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnreadableImageError(ValueError):
     """The bytes are not an image that can be decoded in full."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+      levels: uint8 or uint16 [height, width], 0 black, 2 ** bits - 1 white.
+      bits: 8, or what the values of a 16-bit file fill: one of DEPTHS.
+      size: height and width of full decoding, upright.
+      mode: Pillow's, as stored.
+      pages: frames or pages, thumbnails not counted.
+    """
+
+    levels: NDArray[np.unsignedinteger]
+    bits: int
+    size: tuple[int, int]
+    mode: str
+    pages: int
+
+    @property
+    def gray(self) -> NDArray[np.uint8]:
+        """The levels in 8 bits."""
+        if self.levels.dtype == np.uint8:
+            return self.levels.view(np.uint8)
+        top = 2**self.bits - 1
+        shades = (np.arange(top + 1, dtype=np.int64) * 255 + top // 2) // top
+        return shades.astype(np.uint8)[self.levels]
+
+
 def decode_gray(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
     """Decodes an encoded image to uint8 `[height, width]`, 0 black, 255 white.
 
-    Colour becomes luma (ITU-R 601); 16-bit gray is divided by 257, so that its full range is 0 to
-    255; what is transparent shows black, as an unexposed part of a radiograph does; palettes,
-    CMYK and 1-bit images are converted; the orientation that a camera's Exif tag asks for is
-    applied; of several frames the first is taken.
+    As `decode`. Raises UnreadableImageError where the bytes are empty, cut off, or not an image.
+    """
+    return decode(data, min_side).gray
+
+
+def decode(data: bytes, min_side: int | None = None) -> Picture:
+    """Decodes an image of any kind to gray levels.
+
+    Color becomes luma (ITU-R 601); 16-bit files keep their levels, and are taken to fill the
+    smallest of 8, 10, 12, 14 and 16 bits that holds them; what is transparent is black, as an
+    unexposed part of a radiograph is; palettes, CMYK and 1-bit images are converted; the
+    orientation that a camera's Exif tag asks for is applied; of several frames the first is taken,
+    of a TIFF's pages the first that is no thumbnail.
 
     With `min_side` a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is several times
     faster; its shorter side is then never under `min_side` pixels (unless the image itself is
     smaller). Other formats are decoded in full.
 
-    Raises UnreadableImageError where the bytes are empty, cut off, or not an image.
+    Raises UnreadableImageError where the bytes are empty, cut off, not an image, or of more than
+    MAX_PIXELS pixels.
     """
-    gray, _, _ = decode_with_facts(data, min_side)
-    return gray
-
-
-def decode_with_facts(
-    data: bytes, min_side: int | None = None
-) -> tuple[NDArray[np.uint8], tuple[int, int], str]:
-    """As `decode_gray`; also the (height, width) of full decoding, and Pillow's mode as stored."""
     if not data:
         raise UnreadableImageError("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            mode = image.mode
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            if image.format in ("JPEG", "MPO"):
-                # Luma straight from the decoder: no colour conversion, and scaled where allowed.
-                side = min_side or max(image.size)
-                image.draft("L", (side, side))
-            gray = _to_gray(image)
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                gray = np.asarray(ImageOps.exif_transpose(_with_exif(gray, image)))
-    except _DECODER_ERRORS as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
-        if isinstance(error, Image.UnidentifiedImageError):
-            reason = "not an image of a known format"
-        raise UnreadableImageError(reason) from error
-    return gray, (width, height) if turned else (height, width), mode
+            return _decode(data, image, min_side)
+    except UnreadableImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImageError(_unidentified(data)) from error
+    except Exception as error:  # a broken file can break any part of any decoder
+        reason = str(error).split("\n")[0] or "damaged"
+        raise UnreadableImageError(f"{reason} ({type(error).__name__})") from error
 
 
-def _to_gray(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+def small_colors(data: bytes) -> NDArray[np.uint8]:
+    """uint8 [LOOK, LOOK, 3], a small copy of an image that `decode` has decoded, in RGB."""
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        page, _ = _main_page(image)
+        image.seek(page)
+        if _is_wide_color(data, image):
+            channels = _wide_channels(data, page)[..., 2::-1]
+            scale = 255 / (2 ** _depth(channels) - 1)
+            small = cv2.resize(channels, (LOOK, LOOK), interpolation=cv2.INTER_AREA)
+            return np.rint(small * scale).astype(np.uint8)
+        if image.format in ("JPEG", "MPO"):
+            image.draft("RGB", (LOOK, LOOK))
+        return np.asarray(image.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX))
+
+
+def _decode(data: bytes, image: Image.Image, min_side: int | None) -> Picture:
+    page, pages = _main_page(image)
+    image.seek(page)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"{width} x {height} pixels are too many, {MAX_PIXELS:,} are the most"
+        )
+    mode, size = image.mode, None
+    if image.format in ("JPEG", "MPO"):
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        size = (width, height) if turned else (height, width)
+        # Luma straight from the decoder: no color conversion, and scaled where allowed.
+        side = min_side or max(image.size)
+        image.draft("L", (side, side))
+    levels, bits = _levels(data, image, page)
+    # Of a TIFF the decoders apply the orientation themselves.
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if orientation != 1 and image.format != "TIFF":
+        levels = np.array(ImageOps.exif_transpose(_with_exif(levels, orientation)))
+    levels = np.ascontiguousarray(levels)
+    return Picture(levels, bits, size or (levels.shape[0], levels.shape[1]), mode, pages)
+
+
+def _levels(data: bytes, image: Image.Image, page: int) -> tuple[NDArray[np.unsignedinteger], int]:
+    """Gray levels and of how many bits they are."""
+    if _is_wide_color(data, image):
+        image.load()  # by itself OpenCV would take what is cut off for black
+        wide = _luma(_wide_channels(data, page))
+    elif image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         # 16 bits; older Pillow opens such PNGs as 32-bit integers. Pillow's own conversion clips.
-        wide = np.asarray(image).astype(np.int64)
-        return ((wide.clip(0, 65535) + 128) // 257).astype(np.uint8)
-    if image.mode in ("I", "F"):
+        wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
+    elif image.mode.startswith(("I", "F")):
         raise UnreadableImageError(
             f"mode {image.mode}: 32-bit gray levels do not say which of them is white"
         )
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    else:
+        return _narrow(image), 8
+    bits = _depth(wide)
+    # Pillow inverts 8-bit TIFFs that ask for it, and not those of 16.
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        wide = 2**bits - 1 - wide
+    return wide, bits
+
+
+def _depth(wide: NDArray[Any]) -> int:
+    return next(bits for bits in DEPTHS if int(wide.max()) < 2**bits)
+
+
+def _narrow(image: Image.Image) -> NDArray[np.uint8]:
+    """Gray levels of 8 bits."""
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, rgba)
@@ -94,7 +171,76 @@ def _to_gray(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("L"))
 
 
-def _with_exif(gray: NDArray[np.uint8], image: Image.Image) -> Image.Image:
-    turned = Image.fromarray(gray)
-    turned.getexif()[_ORIENTATION] = image.getexif()[_ORIENTATION]
+def _is_wide_color(data: bytes, image: Image.Image) -> bool:
+    """Whether it has several channels of 16 bits, of which Pillow would drop the lower 8."""
+    if image.format == "PNG":
+        return data[24] == 16 and data[25] in (2, 4, 6)  # IHDR: bit depth and color type
+    bits = _tag(image, _BITS) or (8,)
+    return image.format == "TIFF" and len(image.getbands()) > 1 and max(bits) == 16
+
+
+def _wide_channels(data: bytes, page: int) -> NDArray[Any]:
+    """uint16 [height, width, 3 or 4], blue first, as OpenCV has them."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its remarks on TIFF tags
+    encoded = np.frombuffer(data, np.uint8)
+    if page:
+        done, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
+        channels = images[page] if done and page < len(images) else None
+    else:
+        channels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    if channels is None or channels.ndim != 3 or channels.dtype != np.uint16:
+        raise UnreadableImageError("color of 16 bits that OpenCV cannot decode")
+    return channels
+
+
+def _luma(channels: NDArray[Any]) -> NDArray[np.uint16]:
+    """ITU-R 601 in 16 bits; what is transparent becomes black."""
+    blue, green, red = (channels[..., place].astype(np.uint32) for place in range(3))
+    gray = (299 * red + 587 * green + 114 * blue + 500) // 1000
+    if channels.shape[-1] == 4:
+        gray = (gray.astype(np.uint64) * channels[..., 3] + 32767) // 65535
+    return gray.astype(np.uint16)
+
+
+def _main_page(image: Image.Image) -> tuple[int, int]:
+    """The first page that is no thumbnail, and how many such pages there are.
+
+    A TIFF can hold a reduced copy as a page of its own, which its tags should say and often do not:
+    a page at most half as large each way as the largest counts as one.
+    """
+    pages = getattr(image, "n_frames", 1)
+    if image.format == "MPO":  # a camera's JPEG and its preview
+        return 0, 1
+    if image.format != "TIFF" or pages == 1:
+        return 0, pages
+    sizes, reduced = [], []
+    for page in range(min(pages, 16)):
+        image.seek(page)
+        sizes.append(image.size)
+        old = _tag(image, _OLD_SUBFILE) == 2
+        reduced.append(old or bool((_tag(image, _SUBFILE) or 0) & 1))
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    full = [
+        page
+        for page, size in enumerate(sizes)
+        if not reduced[page]
+        and any(2 * side > most for side, most in zip(size, largest, strict=True))
+    ]
+    return (full[0], len(full) + pages - len(sizes)) if full else (0, pages)
+
+
+def _tag(image: Image.Image, number: int) -> Any:
+    """A TIFF's tag; None where there is none, or the image is no TIFF."""
+    return getattr(image, "tag_v2", {}).get(number)
+
+
+def _with_exif(levels: NDArray[np.integer], orientation: int) -> Image.Image:
+    turned = Image.fromarray(levels)
+    turned.getexif()[_ORIENTATION] = orientation
     return turned
+
+
+def _unidentified(data: bytes) -> str:
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "a TIFF of a kind that is not read (16-bit gray with alpha, say): save it as PNG"
+    return "not an image of a known format"

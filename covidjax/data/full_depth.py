@@ -8,7 +8,6 @@ import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from covidjax.data import dicom, reading
+from covidjax.data import dicom, dicom_stored, reading
 from covidjax.data.locking import temporary
 from covidjax.data.reading import ReadingError
 from tfds_coronahack import decoding
@@ -27,6 +26,8 @@ MIN_SIDE = 16  # pixels
 PERCENTILES = (0.05, 99.95)
 # Formats that hold 8 and 16 bits without loss; pictures of others are written as PNG.
 LOSSLESS = (".png", ".tif", ".tiff")
+# Bytes of a number in what DICOM keeps as bytes, by VR.
+WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 Gray = NDArray[np.float32]
 
@@ -87,20 +88,16 @@ def write_film(path: Path, film: Film, gray: Gray, made_by: str) -> None:
 
 
 def _read(data: bytes, path: Path) -> Film:
-    shown, _, notes = reading.read_picture(data, None)
-    levels, top = shown.astype(np.int64), 255
-    kind: np.dtype[Any] = np.dtype(np.uint8)
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode.startswith("I"):
-            levels, bits = reading.wide_levels(image)
-            top, kind = 2**bits - 1, np.dtype(np.uint16)
+    picture, notes = reading.read_picture(data, None)
+    top, kind = 2**picture.bits - 1, picture.levels.dtype
     suffix = path.suffix.lower() if path.suffix.lower() in LOSSLESS else ".png"
 
     def encode(gray: Gray, made_by: str) -> bytes:
         values = np.rint(np.clip(gray, 0, 1).astype(np.float64) * top).astype(kind)
         return _picture_bytes(values, suffix, made_by)
 
-    return Film((levels / top).astype(np.float32), notes, suffix, 8 * kind.itemsize, encode)
+    levels = (picture.levels / top).astype(np.float32)
+    return Film(levels, notes, suffix, 8 * kind.itemsize, encode)
 
 
 def _picture_bytes(values: NDArray[np.integer], suffix: str, made_by: str) -> bytes:
@@ -118,55 +115,80 @@ def _picture_bytes(values: NDArray[np.integer], suffix: str, made_by: str) -> by
 
 
 def _read_dicom(data: bytes) -> Film:
-    dataset, stored = dicom.read_stored(data)
-    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
-        raise dicom.DicomError(f"a DICOM file with pixels of {stored.dtype}, not of 8 or 16 bits")
-    padding = dataset.get("PixelPaddingValue")
-    shown = np.ones(stored.shape, bool) if padding is None else stored != padding
-    if not shown.any():
-        raise dicom.DicomError("a DICOM file of padding alone")
-    values = stored.astype(np.float64)
-    low, high = np.percentile(values[shown], PERCENTILES)
+    dataset, stored, falling = dicom.read_stored(data)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        raise dicom.DicomError("a DICOM file with a palette: its values are no gray levels")
+    if stored.values.dtype.itemsize > 2:
+        raise dicom.DicomError(
+            f"a DICOM file with {dataset.BitsAllocated} bits a pixel, not 8 or 16"
+        )
+    values = stored.values.astype(np.float64)
+    low, high = np.percentile(values[~stored.padding], PERCENTILES)
     spread = max(high - low, 1.0)
-    dark = (dataset.PhotometricInterpretation == "MONOCHROME1") != (
-        float(dataset.get("RescaleSlope", 1) or 1) < 0
-    )
-    inside = np.clip(np.where(shown, values, high if dark else low), low, high)
+    outside = high if falling else low
+    inside = np.clip(np.where(stored.padding, outside, values), low, high)
     scaled = (inside - low) / spread
-    gray = (1 - scaled if dark else scaled).astype(np.float32)
+    gray = (1 - scaled if falling else scaled).astype(np.float32)
 
-    def encode(found: Gray, made_by: str) -> bytes:
-        clipped = np.clip(found, 0, 1).astype(np.float64)
-        result = (1 - clipped if dark else clipped) * spread + low + (values - inside)
-        return _dicom_bytes(data, np.where(shown, result, values), stored.dtype, made_by)
+    def encode(denoised: Gray, made_by: str) -> bytes:
+        clipped = np.clip(denoised, 0, 1).astype(np.float64)
+        result = (1 - clipped if falling else clipped) * spread + low + (values - inside)
+        return _dicom_bytes(data, np.where(stored.padding, values, result), made_by)
 
-    notes = ("shows large values dark: inverted for the network",) if dark else ()
-    return Film(gray, notes, ".dcm", int(dataset.BitsAllocated), encode)
+    notes = ("shows large values dark: inverted for the network",) if falling else ()
+    bits = int(dataset.BitsAllocated)
+    return Film(gray, (*stored.notes, *notes), ".dcm", bits, encode)
 
 
-def _dicom_bytes(
-    data: bytes, values: NDArray[np.float64], kind: np.dtype[Any], made_by: str
-) -> bytes:
+def _dicom_bytes(data: bytes, values: NDArray[np.float64], made_by: str) -> bytes:
     """The file with these pixels: a derived image with a UID of its own, not compressed."""
-    dataset, _ = dicom.read_stored(data)
-    bits = int(dataset.get("BitsStored", 8 * kind.itemsize))
-    lowest = -(2 ** (bits - 1)) if kind.kind == "i" else 0
-    pixels = np.rint(np.clip(values, lowest, lowest + 2**bits - 1)).astype(kind.newbyteorder("<"))
+    dataset, _, _ = dicom.read_stored(data)
+    if dataset.original_encoding[1] is False:
+        _swap_words(dataset)
+        dataset.set_original_encoding(False, True)
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    lowest = -(2 ** (bits - 1)) if signed else 0
+    kind = np.dtype(f"<{'i' if signed else 'u'}{int(dataset.BitsAllocated) // 8}")
+    pixels = np.rint(np.clip(values, lowest, lowest + 2**bits - 1)).astype(kind)
     encoded = pixels.tobytes()
     dataset.PixelData = encoded + b"\0" * (len(encoded) % 2)
     dataset["PixelData"].VR = "OW" if kind.itemsize > 1 else "OB"
     dataset["PixelData"].is_undefined_length = False
     dataset.HighBit = bits - 1
+    _make_gray(dataset)
     for name, value in (("Smallest", pixels.min()), ("Largest", pixels.max())):
         if f"{name}ImagePixelValue" in dataset:
             setattr(dataset, f"{name}ImagePixelValue", int(value))
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in dataset:
             delattr(dataset, name)
+    for group in dicom_stored.embedded_overlays(dataset):  # which lay in bits that are empty now
+        for element in list(dataset.group_dataset(group)):
+            del dataset[element.tag]
     _mark_derived(dataset, made_by)
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def _make_gray(dataset: Dataset) -> None:
+    """One sample a pixel, where there were three that were the same."""
+    if dataset.SamplesPerPixel != 1:
+        dataset.SamplesPerPixel = 1
+        del dataset.PlanarConfiguration
+    if dataset.PhotometricInterpretation not in dicom_stored.GRAY:
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+
+
+def _swap_words(dataset: Dataset) -> None:
+    """Numbers that pydicom keeps as bytes, from big to little endian, sequences too."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _swap_words(item)
+        elif element.VR in WORDS and isinstance(element.value, bytes):
+            words = np.frombuffer(element.value, f"<u{WORDS[element.VR]}")
+            element.value = words.byteswap().tobytes()
 
 
 def _mark_derived(dataset: Dataset, made_by: str) -> None:

@@ -1,7 +1,6 @@
 """Reads one image file for prediction, or says in one line why it is no chest radiograph."""
 
 import dataclasses
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence
 
 from covidjax.data import dicom
 from tfds_coronahack import decoding
@@ -31,8 +29,7 @@ MOST_TINT = 60  # levels: a photograph of one colour, such as of a retina
 LEAST_SYMMETRY = 0.0
 LITTLE_SYMMETRY = 0.25
 _COARSE = 32  # pixels a side of the copy in which symmetry is looked for
-_LOOK = 96  # pixels a side of the copy in which colour is looked for
-_TIFF_WHITE_IS_ZERO = (262, 0)  # tag PhotometricInterpretation and its value
+GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")  # Pillow's
 
 
 class ReadingError(ValueError):
@@ -76,7 +73,8 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
             gray, notes = dicom.read_dicom(data)
             size = gray.shape
         else:
-            gray, size, notes = read_picture(data, min_side)
+            picture, notes = read_picture(data, min_side)
+            gray, size = picture.gray, picture.size
     except (decoding.UnreadableImageError, dicom.DicomError) as error:
         raise ReadingError(str(error)) from error
     height, width = size
@@ -152,49 +150,22 @@ def colourfulness(rgb: NDArray[np.uint8]) -> float:
     return float((np.abs(differences - curve).max(axis=1) > TINT).mean())
 
 
-def read_picture(
-    data: bytes, min_side: int | None
-) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[str, ...]]:
-    """uint8 [height, width], the size of full decoding, and notes, of what is no DICOM.
+def read_picture(data: bytes, min_side: int | None) -> tuple[decoding.Picture, tuple[str, ...]]:
+    """A picture that is no DICOM file, and notes.
 
     Raises:
-      ReadingError: several frames, or colour.
+      ReadingError: several frames, or color.
       decoding.UnreadableImageError: no image that can be decoded in full.
     """
-    gray, size, mode = decoding.decode_with_facts(data, min_side)
-    # Decoded in full above, so nothing below meets a broken file.
-    with Image.open(io.BytesIO(data)) as image:
-        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise ReadingError(f"has {frames} frames or pages; give one image a file")
-        if mode.startswith("I"):
-            gray, note = _from_wide(image)
-            return gray, size, (note,) if note else ()
-        if mode in ("L", "1", "LA", "La"):
-            return gray, size, ()
-        if image.format in ("JPEG", "MPO"):
-            image.draft("RGB", (_LOOK, _LOOK))
-        small = image.convert("RGB").resize((_LOOK, _LOOK), Image.Resampling.BOX)
-    tint = float(np.ptp(np.asarray(small).mean(axis=(0, 1))))
-    if tint > MOST_TINT or colourfulness(np.asarray(small)) > COLOURED_SHARE:
-        raise ReadingError("is a colour picture, not a radiograph")
-    return gray, size, (f"tinted by {tint:.0f} of 255 levels",) if tint > 4 else ()
-
-
-def wide_levels(image: Image.Image) -> tuple[NDArray[np.int64], int]:
-    """Gray levels of a 16-bit image, 0 black, and of how many bits they are."""
-    wide = np.asarray(next(iter(ImageSequence.Iterator(image)))).astype(np.int64).clip(0, 65535)
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if wide.max() < 2**bits)
-    tag, value = _TIFF_WHITE_IS_ZERO
-    # Pillow inverts 8-bit TIFFs that ask for it, and not those of 16.
-    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(tag) == value:
-        wide = 2**bits - 1 - wide
-    return wide, bits
-
-
-def _from_wide(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
-    """Gray levels in 8 bits of a 16-bit image, and a note where fewer bits are in use."""
-    wide, bits = wide_levels(image)
-    top = 2**bits - 1
-    gray = ((wide * 255 + top // 2) // top).astype(np.uint8)
-    return gray, f"{bits} of 16 bits in use" if bits < 16 else ""
+    picture = decoding.decode(data, min_side)
+    if picture.pages > 1:
+        raise ReadingError(f"has {picture.pages} frames or pages; give one image a file")
+    wide = picture.levels.dtype == np.uint16 and picture.bits < 16
+    notes = (f"{picture.bits} of 16 bits in use",) if wide else ()
+    if picture.mode in GRAY_MODES:
+        return picture, notes
+    small = decoding.small_colors(data)
+    tint = float(np.ptp(small.mean(axis=(0, 1))))
+    if tint > MOST_TINT or colourfulness(small) > COLOURED_SHARE:
+        raise ReadingError("is a color picture, not a radiograph")
+    return picture, (*notes, f"tinted by {tint:.0f} of 255 levels") if tint > 4 else notes

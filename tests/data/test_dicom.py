@@ -1,15 +1,25 @@
 """DICOM files come out as a viewer shows them; those of something else are refused."""
 
 import io
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -113,22 +123,97 @@ def test_padding_is_black_and_stretches_nothing():
     assert found[:, 10:].min() == 0 and found[:, 10:].max() == 255
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, ImplicitVRLittleEndian])
-def test_compressed_files_are_decompressed(syntax):
-    values = (RAMP * 40).astype(np.uint16)
-    dataset = made(values)
-    if syntax == ImplicitVRLittleEndian:
-        dataset = made(values, syntax=syntax)
+# Pixels of 12 bits; JPEG baseline has 8.
+SYNTAXES = {
+    "implicit": ImplicitVRLittleEndian,
+    "big endian": ExplicitVRBigEndian,
+    "deflated": DeflatedExplicitVRLittleEndian,
+    "RLE": RLELossless,
+    "JPEG 2000": JPEG2000Lossless,
+    "JPEG baseline": JPEGBaseline8Bit,
+    "JPEG lossless": JPEGLosslessSV1,
+    "JPEG-LS": JPEGLSLossless,
+}
+
+
+def packed(syntax: UID, bits: int = 12, **elements) -> Dataset:
+    """The ramp, 40 of 4,095 a column (of 8 bits 2 of 255), in a transfer syntax."""
+    values = (RAMP * 40).astype(np.uint16) if bits == 12 else (RAMP * 2).astype(np.uint8)
+    if syntax in (ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian):
+        return made(values, bits, syntax=syntax, **elements)
+    dataset = made(values, bits, **elements)
+    file = io.BytesIO()
+    if syntax == ExplicitVRBigEndian:
+        dataset.PixelData = values.astype(">u2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = syntax
     elif syntax == RLELossless:
         dataset.compress(RLELossless)
-    else:
-        from PIL import Image
-
-        file = io.BytesIO()
-        Image.fromarray(values).save(file, "JPEG2000", irreversible=False, no_jp2=True)
-        dataset.PixelData = pydicom.encaps.encapsulate([file.getvalue()])
+    elif syntax in (JPEG2000Lossless, JPEGBaseline8Bit):
+        picture = Image.fromarray(values)
+        if syntax == JPEG2000Lossless:
+            picture.save(file, "JPEG2000", irreversible=False, no_jp2=True)
+        else:
+            picture.save(file, "JPEG", quality=100)
+        dataset.PixelData = encapsulate([file.getvalue()])
         dataset["PixelData"].is_undefined_length = True
-        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        dataset.file_meta.TransferSyntaxUID = syntax
+    else:
+        dataset = transcoded(dataset, syntax)
+    return dataset
+
+
+def transcoded(dataset: Dataset, syntax: UID) -> Dataset:
+    """By gdcm, which encodes what pydicom does not."""
+    gdcm = pytest.importorskip("gdcm")
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = (str(Path(folder) / name) for name in ("a.dcm", "b.dcm"))
+        dataset.save_as(before, enforce_file_format=True)
+        reader = gdcm.ImageReader()
+        reader.SetFileName(before)
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        kind = "JPEGLSLossless" if syntax == JPEGLSLossless else "JPEGLosslessProcess14_1"
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kind)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(after)
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        found = pydicom.dcmread(after)
+        found.PixelData  # noqa: B018  # read before the file goes
+    assert found.file_meta.TransferSyntaxUID == syntax
+    return found
+
+
+@pytest.mark.parametrize("name", SYNTAXES)
+def test_every_transfer_syntax_is_read(name):
+    bits = 8 if name == "JPEG baseline" else 12
+    found, notes = dicom.read_dicom(encoded(packed(SYNTAXES[name], bits)))
+    assert close(found, RAMP / 95 * 255)
+    assert notes == ("no window: full range",)
+
+
+@pytest.mark.parametrize("name", ["RLE", "JPEG 2000", "JPEG lossless", "JPEG-LS", "big endian"])
+def test_signed_pixels_stay_signed_in_every_transfer_syntax(name):
+    signed = {"PixelRepresentation": 1, "WindowCenter": 0.5, "WindowWidth": 2001}
+    found = shown(packed(SYNTAXES[name], **signed))
+    values = RAMP * 40
+    values = np.where(values > 2047, values - 4096, values)
+    assert close(found, np.clip((values + 1000) / 2000, 0, 1) * 255)
+
+
+@pytest.mark.parametrize("packed_data", [False, True])
+def test_tables_of_big_endian_files_are_read_in_their_byte_order(packed_data):
+    entries = np.rint(np.arange(96) / 95 * 255).astype(np.uint8)
+    item = Dataset()
+    item.add_new(0x00283002, "US", [96, 0, 8])
+    data = entries.view("<u2").astype(">u2") if packed_data else entries.astype(">u2")
+    item.add_new(0x00283006, "OW", data.tobytes())
+    dataset = made(RAMP.astype(np.uint16), VOILUTSequence=[item])
+    dataset.PixelData = RAMP.astype(">u2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     assert close(shown(dataset), RAMP / 95 * 255)
 
 
@@ -188,7 +273,7 @@ def test_frontal_views_are_read(name):
 
 def test_several_frames_colour_and_no_image_are_refused():
     frames = made(np.stack([RAMP] * 2).astype(np.uint16), Rows=80, Columns=96, NumberOfFrames=2)
-    colour = made(np.stack([RAMP] * 3, axis=-1).astype(np.uint8), 8)
+    colour = made(np.stack([RAMP, RAMP, RAMP // 2], axis=-1).astype(np.uint8), 8)
     colour.SamplesPerPixel, colour.PlanarConfiguration = 3, 0
     colour.PhotometricInterpretation = "RGB"
     palette = made(RAMP.astype(np.uint16), PhotometricInterpretation="PALETTE COLOR")
@@ -196,7 +281,7 @@ def test_several_frames_colour_and_no_image_are_refused():
     del report.PixelData
     for dataset, reason in (
         (frames, "2 frames"),
-        (colour, "in colour"),
+        (colour, "in color"),
         (palette, "PALETTE"),
         (report, "modality SR"),
     ):

@@ -6,8 +6,14 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.uid import JPEG2000Lossless, RLELossless
-from test_dicom import encoded, made
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
+from test_dicom import encoded, made, packed
+from wide_pictures import wide_png
 
 from covidjax.data import full_depth
 from covidjax.data.reading import ReadingError
@@ -136,7 +142,7 @@ def test_what_is_no_gray_film_is_refused_in_one_line(tmp_path):
     (tmp_path / "text.txt").write_text("no image")
     (tmp_path / "ct.dcm").write_bytes(encoded(made(RAMP.astype(np.uint16), Modality="CT")))
     wanted = {
-        "colour.png": "colour",
+        "colour.png": "color picture",
         "small.png": "too small: 96 x 8",
         "text.txt": "not an image",
         "ct.dcm": "modality CT",
@@ -152,3 +158,65 @@ def test_a_lateral_film_is_denoised_too(tmp_path):
     lateral = made((RAMP * 10).astype(np.uint16), 12, ViewPosition="LL")
     (tmp_path / "film.dcm").write_bytes(encoded(lateral))
     assert full_depth.read_film(tmp_path / "film.dcm").gray.shape == RAMP.shape
+
+
+def test_a_big_endian_file_is_written_little_endian_its_tables_too(tmp_path):
+    values = np.tile(np.arange(96) * 40, (80, 1))
+    dataset = packed(ExplicitVRBigEndian)
+    entries = np.arange(4096, dtype=">u2")
+    item = pydicom.Dataset()
+    item.add_new(0x00283002, "US", [4096, 0, 12])
+    item.add_new(0x00283006, "OW", entries.tobytes())
+    dataset.VOILUTSequence = [item]
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "film.dcm")
+    found = pydicom.dcmread(out)
+    assert found.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    np.testing.assert_array_equal(found.pixel_array, values)
+    written = np.frombuffer(found.VOILUTSequence[0].LUTData, "<u2")
+    np.testing.assert_array_equal(written, np.arange(4096))
+
+
+def test_values_high_in_their_cells_move_down_and_overlays_among_them_go(tmp_path):
+    values = (RAMP * 40).astype(np.uint16)
+    dataset = made(values << 4, 12, HighBit=15)
+    dataset.PixelData = ((values << 4) | 1).tobytes()
+    for element, vr, value in ((0x60000100, "US", 1), (0x60000102, "US", 0)):
+        dataset.add_new(element, vr, value)
+    dataset[0x60000102].value = 1
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    film, out = there_and_back(tmp_path / "film.dcm")
+    found = pydicom.dcmread(out)
+    np.testing.assert_array_equal(found.pixel_array, values)
+    assert found.HighBit == 11 and (0x6000, 0x0102) not in found
+    assert any("overlay" in note for note in film.notes)
+
+
+def test_three_equal_channels_are_written_as_one(tmp_path):
+    values = np.repeat((RAMP * 2).astype(np.uint8)[..., None], 3, axis=-1)
+    dataset = made(values, 8, PhotometricInterpretation="RGB")
+    dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "film.dcm")
+    found = pydicom.dcmread(out)
+    assert (found.SamplesPerPixel, found.PhotometricInterpretation) == (1, "MONOCHROME2")
+    np.testing.assert_array_equal(found.pixel_array, values[..., 0])
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("top", [4095, 65535])
+def test_sixteen_bit_color_and_alpha_keep_every_gray_level(tmp_path, channels, top):
+    values = np.rint(RAMP / 95 * top).astype(np.uint16)
+    (tmp_path / "film.png").write_bytes(wide_png(values, channels))
+    film, out = there_and_back(tmp_path / "film.png")
+    assert film.bits == 16
+    np.testing.assert_array_equal(levels(out), values)
+
+
+def test_a_turned_16_bit_picture_is_written_upright(tmp_path):
+    values = (RAMP * 600).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "film.png", exif=exif)
+    _, out = there_and_back(tmp_path / "film.png")
+    np.testing.assert_array_equal(levels(out), np.rot90(values, -1))

@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from wide_pictures import wide_png
 
 from covidjax.data.reading import ReadingError, colourfulness, read_image, symmetry
 from tfds_coronahack import decoding
+
+tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
 
 
 @pytest.fixture
@@ -67,10 +70,10 @@ def test_a_tint_is_no_colour_and_a_photograph_is(tmp_path, gray):
     patches[48:, 60:] = (60, 160, 50)
     assert colourfulness(bluish) < 0.01 < 0.3 < colourfulness(patches)
     for name in ("photo.png", "photo.jpg"):
-        with pytest.raises(ReadingError, match="colour picture"):
+        with pytest.raises(ReadingError, match="color picture"):
             read_image(saved(tmp_path / name, patches))
     red = np.stack([gray, gray // 3, gray // 3], axis=-1)  # one curve of the gray levels
-    with pytest.raises(ReadingError, match="colour picture"):
+    with pytest.raises(ReadingError, match="color picture"):
         read_image(saved(tmp_path / "red.png", red))
 
 
@@ -158,3 +161,70 @@ def test_left_and_right_that_are_nothing_alike_are_refused_and_what_is_nearly_so
     found = read_image(saved(tmp_path / "odd.png", one_sided(odd)))
     assert "if it is a lateral view" in found.notes[-1]
     assert read_image(saved(tmp_path / "even.png", one_sided(0.2))).notes == ()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_sixteen_bit_color_and_alpha_are_read_at_full_depth(
+    tmp_path: Path, gray: np.ndarray, bits: int, channels: int
+) -> None:
+    wide = np.rint(gray / 255 * (2**bits - 1)).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(wide_png(wide, channels))
+    found = read_image(tmp_path / "a.png")
+    assert np.abs(found.gray.astype(int) - gray).max() <= 1
+    assert (f"{bits} of 16 bits" in "".join(found.notes)) == (bits < 16)
+
+
+def test_color_of_16_bits_is_color_and_what_is_transparent_is_black(
+    tmp_path: Path, gray: np.ndarray
+) -> None:
+    wide = gray.astype(np.uint16) * 257
+    photo = np.stack([wide, wide[::-1], wide[:, ::-1]], axis=-1)
+    for suffix in ("png", "tif"):
+        cv2.imwrite(str(tmp_path / f"a.{suffix}"), photo)
+        with pytest.raises(ReadingError, match="color picture"):
+            read_image(tmp_path / f"a.{suffix}")
+    half = decoding.decode(wide_png(wide, 2, alpha=32768))
+    assert np.abs(half.levels.astype(int) - wide / 2).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_turned_16_bit_png_is_turned_as_one_of_8_bits_is(gray: np.ndarray, channels: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = gray.astype(np.uint16) * 257
+    turned = decoding.decode(wide_png(wide, channels, exif=exif.tobytes()[6:]))
+    assert turned.size == turned.gray.shape == gray.shape[::-1]
+    assert np.array_equal(turned.gray, np.rot90(gray, -1))
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_turned_tiff_has_the_size_that_is_shown(
+    tmp_path: Path, gray: np.ndarray, dtype: type, color: bool
+) -> None:
+    square = cv2.resize(gray, (96, 96)).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    for shown in (square, square[:, :80]):
+        stored = np.stack([shown] * 3, axis=-1) if color else shown
+        kind = "rgb" if color else "minisblack"
+        turned = [(0x0112, "H", 1, 6, True)]
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric=kind, extratags=turned)
+        found = decoding.decode((tmp_path / "a.tif").read_bytes())
+        assert found.size == found.gray.shape == shown.shape[::-1]
+        expected = np.rot90(shown, -1) // (257 if dtype == np.uint16 else 1)
+        assert np.abs(found.gray.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_thumbnail_among_the_pages_of_a_tiff_is_passed_over(
+    tmp_path: Path, gray: np.ndarray, named: bool, first: bool, dtype: type
+) -> None:
+    full = np.repeat(gray.astype(dtype)[..., None] * (257 if dtype == np.uint16 else 1), 3, axis=2)
+    pages = [(full, 0), (full[::4, ::4], int(named))]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page, reduced in pages[::-1] if first else pages:
+            file.write(page, subfiletype=reduced, photometric="rgb")
+    found = read_image(tmp_path / "a.tif")
+    assert np.abs(found.gray.astype(int) - gray).max() <= 1

@@ -5,7 +5,7 @@ import pytest
 from coronahack_archives import encode, picture
 from PIL import Image
 
-from tfds_coronahack.decoding import UnreadableImageError, decode_gray, decode_with_facts
+from tfds_coronahack.decoding import UnreadableImageError, decode, decode_gray
 
 GRAY = np.asarray(picture(3, 64))
 
@@ -96,16 +96,17 @@ def test_camera_orientation_is_applied_and_the_size_is_that_of_the_result():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
     for kind in ("JPEG", "PNG"):
-        gray, size, _ = decode_with_facts(encode(image, kind, exif=exif))
-        assert gray.shape == size == (80, 48)
+        found = decode(encode(image, kind, exif=exif))
+        gray = found.gray
+        assert gray.shape == found.size == (80, 48)
         turned = np.rot90(np.asarray(image), -1).astype(int)
         assert np.abs(gray - turned).mean() < 4
 
 
 def test_size_and_mode_are_those_of_the_stored_image_whatever_the_reduction():
     data = encode(picture(1, 512).convert("RGB"), "JPEG")
-    gray, size, mode = decode_with_facts(data, min_side=64)
-    assert (gray.shape, size, mode) == ((64, 64), (512, 512), "RGB")
+    found = decode(data, min_side=64)
+    assert (found.gray.shape, found.size, found.mode) == ((64, 64), (512, 512), "RGB")
 
 
 def test_result_is_a_writable_array_of_its_own():
