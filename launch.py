@@ -24,7 +24,6 @@ docs/multihost.md.
 """
 
 import importlib
-import logging as python_logging
 import signal
 import sys
 import time
@@ -40,9 +39,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
+from covidjax.experiments import devices
 from covidjax.experiments.command_line import config_name, parse
 from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
+from tfds_coronahack.paths import expanded
 
 # Imported when one is asked for: the others' libraries would add half as much again to the start.
 EXPERIMENTS = {
@@ -73,9 +74,6 @@ AS_TYPED = tuple(sys.argv)  # parsing takes some of it out
 def main(_: list[str]) -> None:
     """Dispatches on config.experiment; what a person can mend is one message and exit status 2."""
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
-    # Of a first start on a machine, where it stands between our lines.
-    python_logging.getLogger("matplotlib.font_manager").setLevel(python_logging.ERROR)
-    steps.keep_compiled(cache_root() / "xla")
     config = FLAGS.config.lock()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -86,6 +84,7 @@ def main(_: list[str]) -> None:
         sys.exit(sweep.command(config, flag.override_values, AS_TYPED, FLAGS))
     hint = "nothing has been written"
     try:
+        steps.keep_compiled(cache_root() / "xla")
         stamp = time.strftime("%Y%m%d-%H%M%S")
         workdir = join(config, FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}")
         hint = f"the same command with --workdir={workdir} goes on"
@@ -108,7 +107,8 @@ def join(config: Any, own: str) -> Path:
         from covidjax.experiments import processes
 
         own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
-    return Path(own).expanduser()
+    devices.prepare()
+    return expanded(own)
 
 
 def stop(number: int, _: Any) -> None:

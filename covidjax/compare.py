@@ -20,7 +20,7 @@ import numpy as np
 from covidjax.evaluation import differences, results
 from covidjax.evaluation.evidence_plots import write_intervals
 from covidjax.evaluation.predictions import Run, read_run
-from covidjax.experiments.command_line import documented, show
+from covidjax.experiments.commands import documented, path_argument, run_command
 
 
 class CompareError(ValueError):
@@ -30,24 +30,25 @@ class CompareError(ValueError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 2 for what a person can mend."""
     parser = documented("covidjax.compare", __doc__)
-    parser.add_argument("run_a", type=Path, help="workdir of a finished run")
-    parser.add_argument("run_b", type=Path, help="another one")
-    parser.add_argument("--out", type=Path, help="folder for comparison.json and comparison.png")
+    parser.add_argument("run_a", type=path_argument, help="workdir of a finished run")
+    parser.add_argument("run_b", type=path_argument, help="another one")
+    parser.add_argument(
+        "--out", type=path_argument, help="folder for comparison.json and comparison.png"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--samples", type=int, default=2000, help="resamples of the bootstrap")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    given = parser.parse_args(arguments)
-    try:
-        found = compare(
-            read_run(given.run_a), read_run(given.run_b), samples=given.samples, seed=given.seed
-        )
-        if given.out:
-            write(given.out, found)
-    except (ValueError, OSError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    show(results.as_json(found) if given.json else table(found))
-    return 0
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        a, b = read_run(options.run_a), read_run(options.run_b)
+        found = compare(a, b, samples=options.samples, seed=options.seed)
+        if options.out:
+            write(options.out, found)
+        print(results.as_json(found) if options.json else table(found))
+        return 0
+
+    return run_command("compare", work, on_device=False)
 
 
 def compare(a: Run, b: Run, *, samples: int = 2000, seed: int = 0) -> dict[str, Any]:

@@ -25,15 +25,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 import covidjax
 from covidjax.data import full_depth, reading
-from covidjax.data.source import cache_root
 from covidjax.experiments import denoiser, tiles
-from covidjax.experiments.command_line import documented, make_folder
-from covidjax.training import steps
+from covidjax.experiments.commands import documented, make_folder, path_argument, run_command
+from tfds_coronahack.paths import files_below, readable
 
 
 class DenoiseError(ValueError):
@@ -42,14 +40,8 @@ class DenoiseError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    given = _parser().parse_args(arguments)
-    logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
-    steps.keep_compiled(cache_root() / "xla")
-    try:
-        return _run(given)
-    except (ValueError, OSError) as error:
-        print(f"denoise: {error}", file=sys.stderr)
-        return 2
+    options = _parser().parse_args(arguments)
+    return run_command("denoise", lambda: _run(options))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -57,7 +49,7 @@ def _run(given: argparse.Namespace) -> int:
     if not given.overwrite and (there := [path for path in targets.values() if path.exists()]):
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise DenoiseError(f"{there[0]}{more}: there already; give another --out, or --overwrite")
-    run = denoiser.load_denoiser(given.run.expanduser())
+    run = denoiser.load_denoiser(given.run)
     make_folder(given.out)
     bad = done = 0
     with tqdm(
@@ -95,7 +87,7 @@ def find_targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
         if not path.is_dir():
             found[path] = target(out / path.name)
             continue
-        for file in reading.files_below(path, without=out):  # what an earlier call wrote
+        for file in files_below(path, left_out=[out]):  # what an earlier call wrote
             found[file] = target(out / file.relative_to(path))
     if not found:
         raise DenoiseError(f"no file in {', '.join(map(str, paths))}")
@@ -128,22 +120,23 @@ def denoise_files(run: denoiser.Denoiser, targets: dict[Path, Path]) -> Iterator
         f"({run.name}, trained on {run.noise.kind} noise); not for diagnosis"
     )
     for source, destination in targets.items():
+        name, place = readable(source), readable(destination)
         try:
             film = full_depth.read_film(source)
             gray = denoise_gray(run, film.gray)
             full_depth.write_film(destination, film, gray, made_by)
-        except reading.ReadingError as error:
-            yield f"{source}  not read: {error}{mark}", False
-            continue
         except OSError as error:
-            yield f"{source}  not written to {destination}: {error.strerror or error}{mark}", False
+            yield f"{name}  not written to {place}: {reading.reason(error)}{mark}", False
+            continue
+        except Exception as error:  # whatever is wrong with one file is that file's alone
+            yield f"{name}  not read: {reading.reason(error)}{mark}", False
             continue
         height, width = gray.shape
         change = 255 * float(np.sqrt(np.mean((gray - film.gray) ** 2)))
         notes = "".join(f"; {note}" for note in film.notes)
         yield (
             (
-                f"{source} -> {destination}  {width} x {height}, {film.bits} bits, changed by "
+                f"{name} -> {place}  {width} x {height}, {film.bits} bits, changed by "
                 f"{change:.1f} of 255 levels (RMS){notes}{mark}"
             ),
             True,
@@ -160,9 +153,15 @@ def denoise_gray(run: denoiser.Denoiser, gray: full_depth.Gray) -> full_depth.Gr
 
 def _parser() -> argparse.ArgumentParser:
     parser = documented("covidjax.denoise", __doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="IN", help="image or folder")
-    parser.add_argument("--run", type=Path, required=True, metavar="WORKDIR", help="a finished run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "paths", nargs="+", type=path_argument, metavar="IN", help="image or folder"
+    )
+    parser.add_argument(
+        "--run", type=path_argument, required=True, metavar="WORKDIR", help="a finished run"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, metavar="DIR", help="folder to write to"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     return parser
 

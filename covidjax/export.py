@@ -21,12 +21,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import logging
 
 from covidjax.data import locking, preprocess_jax
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, objective, trained
-from covidjax.experiments.command_line import documented
+from covidjax.experiments.commands import documented, path_argument, run_command
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 WARNING = "research only: no medical device, and no more than the verdict says"
@@ -35,27 +34,28 @@ WARNING = "research only: no medical device, and no more than the verdict says"
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status, 2 where nothing was written."""
     parser = documented("covidjax.export", __doc__)
-    parser.add_argument("--run", type=Path, required=True, help="workdir of a finished run")
     parser.add_argument(
-        "--out", type=Path, required=True, help="file to write; FILE.json beside it"
+        "--run", type=path_argument, required=True, help="workdir of a finished run"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="file to write; FILE.json beside it"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace that file")
-    given = parser.parse_args(arguments)
-    logging.set_verbosity(logging.ERROR)
-    described = given.out.with_name(given.out.name + ".json")
-    try:
-        if not given.overwrite and (there := [p for p in (given.out, described) if p.exists()]):
-            raise ValueError(f"{there[0]} is there; give another --out, or --overwrite")
-        run = trained.load(given.run.expanduser())
-        program = export(run)
-        with locking.temporary(given.out) as file:
-            file.write(program)
-        results.write_results(described, describe(run))
-    except (ValueError, OSError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
+    return run_command("export", lambda: _write(options.run, options.out, options.overwrite))
+
+
+def _write(folder: Path, out: Path, overwrite: bool) -> int:
+    described = out.with_name(out.name + ".json")
+    if not overwrite and (there := [path for path in (out, described) if path.exists()]):
+        raise ValueError(f"{there[0]} is there; give another --out, or --overwrite")
+    run = trained.load(folder)
+    program = export(run)
+    with locking.temporary(out) as file:
+        file.write(program)
+    results.write_results(described, describe(run))
     mark = " (PHANTOM)" if run.phantom else ""
-    print(f"{given.out}: {len(program) / 1e6:,.1f} MB{mark}\n{described}: classes and threshold")
+    print(f"{out}: {len(program) / 1e6:,.1f} MB{mark}\n{described}: classes and threshold")
     return 0
 
 

@@ -29,7 +29,7 @@ from covidjax.evaluation.audit import comes_near, probe_probabilities
 from covidjax.evaluation.audit_plots import Line, write_dots
 from covidjax.evaluation.aurocs import Resampled, auroc_figure, difference_figure, resampled_aurocs
 from covidjax.evaluation.predictions import Run, read_run
-from covidjax.experiments.command_line import show
+from covidjax.experiments.commands import documented, path_argument, run_command
 
 PREVALENCE = "prevalence"
 BORDER = "border"
@@ -259,14 +259,13 @@ def _figure(row: Any) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    assert __doc__
-    parser = argparse.ArgumentParser(
-        prog="python -m covidjax.ladder",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = documented("covidjax.ladder", __doc__)
+    parser.add_argument(
+        "runs", nargs="+", type=path_argument, metavar="RUN", help="workdir of a run"
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="workdir of a run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made where missing")
+    parser.add_argument(
+        "--out", type=path_argument, required=True, metavar="DIR", help="made where missing"
+    )
     parser.add_argument(
         "--config.data.archive", dest="archive", default="", metavar="FILE", help="if it has moved"
     )
@@ -274,21 +273,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--config.data.data_dir", dest="data_dir", default="", metavar="DIR", help="if it has moved"
     )
     options = parser.parse_args(arguments)
-    try:
-        runs = read_runs(options.runs)
-        examples = read_examples(runs[0], options.archive, options.data_dir)
-        ladder = climb(runs, examples)
-        task = runs[0].config["config"]["task"]
-        classes = TASKS[task].classes
-        tested = examples.labels[np.concatenate([fold.test for fold in examples.folds])]
-        counts = zip(np.bincount(tested, minlength=len(classes)), classes, strict=True)
-        share = ", ".join(f"{count:,} {name}" for count, name in counts)
-        write_ladder(options.out, ladder, task=task, share=share, phantom=examples.phantom)
-    except (ValueError, OSError) as error:
-        print(f"ladder: {error}", file=sys.stderr)
-        return 2
+    return run_command("ladder", lambda: _write(options), on_device=False)
+
+
+def _write(options: argparse.Namespace) -> int:
+    runs = read_runs(options.runs)
+    examples = read_examples(runs[0], options.archive, options.data_dir)
+    ladder = climb(runs, examples)
+    task = runs[0].config["config"]["task"]
+    classes = TASKS[task].classes
+    tested = examples.labels[np.concatenate([fold.test for fold in examples.folds])]
+    counts = zip(np.bincount(tested, minlength=len(classes)), classes, strict=True)
+    share = ", ".join(f"{count:,} {name}" for count, name in counts)
+    write_ladder(options.out, ladder, task=task, share=share, phantom=examples.phantom)
     text = (options.out / "ladder.md").read_text(encoding="utf-8")
-    show(f"{text}\nladder.md, ladder.csv and ladder.png are in {options.out}")
+    print(f"{text}\nladder.md, ladder.csv and ladder.png are in {options.out}")
     return 0
 
 

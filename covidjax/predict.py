@@ -19,26 +19,22 @@ import contextlib
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
-import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data import locking, reading
+from covidjax.data import locking
+from covidjax.data.reading import reason
 from covidjax.data.source import cache_root
-from covidjax.evaluation import results, saliency, saliency_plots
-from covidjax.experiments import classify_check, trained
-from covidjax.experiments.command_line import documented, make_folder
+from covidjax.evaluation import results
+from covidjax.experiments import heatmaps, trained
+from covidjax.experiments.commands import documented, make_folder, path_argument, run_command
 from covidjax.kernels import build
-from covidjax.training import steps
-
-HEATMAP_SIDE = 512  # pixels, at most
+from tfds_coronahack.paths import files_below, readable
 
 
 class PredictError(ValueError):
@@ -47,14 +43,8 @@ class PredictError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    given = _parser().parse_args(arguments)
-    logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
-    steps.keep_compiled(cache_root() / "xla")
-    try:
-        return _run(given)
-    except (ValueError, OSError) as error:
-        print(f"predict: {error}", file=sys.stderr)
-        return 2
+    options = _parser().parse_args(arguments)
+    return run_command("predict", lambda: _run(options))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -63,7 +53,7 @@ def _run(given: argparse.Namespace) -> int:
         mend = "" if out.is_dir() else ", or --overwrite"
         raise PredictError(f"{out} is there; give another --out{mend}")
     files = find_files(given.paths)
-    run = trained.load(given.run.expanduser())
+    run = trained.load(given.run)
     build.load(cache_root() / "kernels")
     rows: list[dict[str, Any]] = []
     stopped = False
@@ -71,7 +61,7 @@ def _run(given: argparse.Namespace) -> int:
     with _opened(out) as csv_file:
         if given.heatmap:
             make_folder(given.heatmap)
-        width = max(len(str(path)) for path in files)
+        width = max(len(readable(path)) for path in files)
         hidden = not given.json or not sys.stderr.isatty()  # a table's lines show the progress
         with tqdm(total=len(files), unit=" images", disable=hidden, leave=False) as progress:
             try:
@@ -107,27 +97,27 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found[path] = None
             continue
-        found |= dict.fromkeys(reading.files_below(path))
+        found |= dict.fromkeys(files_below(path))
     if not found:
         raise PredictError(f"no file in {', '.join(map(str, paths))}")
     return list(found)
 
 
 def predict_files(
-    run: trained.Trained, files: Sequence[Path], heatmaps: Path | None = None
+    run: trained.Trained, files: Sequence[Path], maps: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One row a file, in order; with `heatmaps`, also writes a picture of each into that folder.
+    """One row a file, in order; with `maps`, also writes a picture of each into that folder.
 
     Rows: `image` (path), `call` (a class; "" where the file is not read), `probabilities` ([k],
     calibrated, or None), `threshold` (on the probability of class 1, or None), `verdict` (of the
-    run's audit), `notes` (of the reading), `error` ("" where it was read), `data` (PHANTOM where
+    run's audit), `notes` (of the reading), `error` ("" where all went well), `data` (PHANTOM where
     the run is synthetic).
     """
     predict = trained.make_predict(run)
-    explain = make_heatmap(run) if heatmaps else None
+    explain = heatmaps.make_explain(run) if maps else None
     for path, target in zip(files, _picture_names(files), strict=True):
         row: dict[str, Any] = {
-            "image": str(path),
+            "image": readable(path),
             "call": "",
             "probabilities": None,
             "threshold": run.threshold,
@@ -137,20 +127,20 @@ def predict_files(
             "data": "PHANTOM" if run.phantom else "coronahack",
         }
         try:
-            found, image = trained.prepare(run, path)
-        except reading.ReadingError as error:
-            yield row | {"error": str(error)}
-            continue
-        probabilities = predict(image)
-        called = call(run, probabilities)
-        row |= {
-            "call": run.classes[called],
-            "probabilities": [float(p) for p in probabilities],
-            "notes": "; ".join(found.notes),
-        }
-        if heatmaps and explain:
-            shown = called if len(run.classes) > 2 else 1
-            _write_heatmap(run, heatmaps / target, row, found.gray, explain(image, shown), shown)
+            reading, image = trained.prepare(run, path)
+            probabilities = predict(image)
+            called = call(run, probabilities)
+            row |= {
+                "call": run.classes[called],
+                "probabilities": [float(p) for p in probabilities],
+                "notes": "; ".join(reading.notes),
+            }
+            if maps and explain:
+                shown = called if len(run.classes) > 2 else 1
+                heat = explain(image, shown)
+                heatmaps.write(run, maps / target, row, reading.gray, heat, shown)
+        except Exception as error:  # whatever is wrong with one file is that file's alone
+            row["error"] = reason(error)
         yield row
 
 
@@ -159,26 +149,6 @@ def call(run: trained.Trained, probabilities: NDArray[np.float64]) -> int:
     if run.threshold is None:
         return int(np.argmax(probabilities))
     return int(probabilities[1] >= run.threshold)
-
-
-def make_heatmap(
-    run: trained.Trained,
-) -> Callable[[NDArray[np.uint8], int], NDArray[np.float32]]:
-    """(uint8 [size, size], class) -> Grad-CAM [size, size], the mean over the networks.
-
-    Each network's map is scaled to a maximum of 1 first, so that all have the same say.
-    """
-    compiled = saliency.compile_gradcam(
-        classify_check.create_model(run.config), mirror=run.config.mirror
-    )
-
-    def explain(image: NDArray[np.uint8], shown: int) -> NDArray[np.float32]:
-        batch, target = jnp.asarray(image[None, :, :, None]), jnp.array([shown])
-        maps = [np.asarray(compiled(part, batch, target)[0]) for part in run.networks.values()]
-        scaled = np.mean([one / max(float(one.max()), 1e-12) for one in maps], axis=0)
-        return saliency.enlarge(scaled[None], run.config.data.size)[0]
-
-    return explain
 
 
 def csv_text(run: trained.Trained, rows: Sequence[dict[str, Any]]) -> str:
@@ -210,14 +180,21 @@ def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = documented("covidjax.predict", __doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
-    parser.add_argument("--run", type=Path, required=True, metavar="WORKDIR", help="a finished run")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="CSV; predictions.csv, with --json none"
+        "paths", nargs="+", type=path_argument, metavar="PATH", help="image or folder"
+    )
+    parser.add_argument(
+        "--run", type=path_argument, required=True, metavar="WORKDIR", help="a finished run"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, metavar="FILE", help="CSV; predictions.csv, with --json none"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace that file")
     parser.add_argument(
-        "--heatmap", type=Path, metavar="DIR", help="write a picture of each image's Grad-CAM there"
+        "--heatmap",
+        type=path_argument,
+        metavar="DIR",
+        help="write a picture of each image's Grad-CAM there",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
@@ -236,55 +213,21 @@ def _picture_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _write_heatmap(
-    run: trained.Trained,
-    path: Path,
-    row: dict[str, Any],
-    gray: NDArray[np.uint8],
-    heat: NDArray[np.float32],
-    shown: int,
-) -> None:
-    """The image as read, reduced to HEATMAP_SIDE, beside itself with the map over it."""
-    if run.config.data.resize == "pad":
-        height, width = (side / max(gray.shape) * len(heat) for side in gray.shape)
-        top, left = round((len(heat) - height) / 2), round((len(heat) - width) / 2)
-        heat = heat[top : len(heat) - top, left : len(heat) - left]
-    cut = "" if run.threshold is None else f", threshold {run.threshold:.3f}"
-    share = row["probabilities"][shown]
-    saliency_plots.write_overlay(
-        path,
-        saliency_plots.Example(
-            _reduced(gray), heat, f"Grad-CAM for {run.classes[shown]}, lines at 50 and 80 %"
-        ),
-        title=f"{Path(row['image']).name}: called {row['call']}\n"
-        f"p({run.classes[shown]}) = {share:.3f}{cut}",
-        note=run.verdict,
-        phantom=run.phantom,
-    )
-
-
-def _reduced(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if max(gray.shape) <= HEATMAP_SIDE:
-        return gray
-    scale = HEATMAP_SIDE / max(gray.shape)
-    height, width = (max(1, round(side * scale)) for side in gray.shape)
-    return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _line(run: trained.Trained, row: dict[str, Any], width: int) -> str:
     mark = "  PHANTOM" if run.phantom else ""
-    if row["error"]:
+    if not row["call"]:
         return f"{row['image']:<{width}}  not read: {row['error']}{mark}"
     names = max(map(len, run.classes))
     shown = range(len(run.classes)) if run.threshold is None else (1,)
     shares = "".join(f"  p({run.classes[i]})={row['probabilities'][i]:.3f}" for i in shown)
     cut = "" if run.threshold is None else f"  threshold {run.threshold:.3f}"
     notes = f"  ({row['notes']})" if row["notes"] else ""
-    return f"{row['image']:<{width}}  {row['call']:<{names}}{shares}{cut}{mark}{notes}"
+    failed = f"  heatmap not written: {row['error']}" if row["error"] else ""
+    return f"{row['image']:<{width}}  {row['call']:<{names}}{shares}{cut}{mark}{notes}{failed}"
 
 
 def _footer(run: trained.Trained, rows: Sequence[dict[str, Any]], out: Path | None) -> str:
-    bad = sum(bool(row["error"]) for row in rows)
+    bad = sum(not row["call"] for row in rows)
     lines = [f"{bad} of {len(rows)} files could not be read"] if bad else []
     lines.append(f"Audit of the run: {run.verdict}")
     if run.phantom:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from covidjax import denoise
 from covidjax.data.noise import Noise
 from covidjax.experiments import denoiser
+from covidjax.training import steps
 
 RNG = np.random.default_rng(0)
 
@@ -49,7 +50,7 @@ def films(tmp_path: Path) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COVIDJAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(denoiser, "load_denoiser", lambda folder: Blur())
-    monkeypatch.setattr(denoise.steps, "keep_compiled", lambda folder: None)
+    monkeypatch.setattr(steps, "keep_compiled", lambda folder: None)
 
 
 def call(*arguments: object) -> int:

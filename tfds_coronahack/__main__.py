@@ -6,24 +6,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfds_coronahack.archive import ArchiveError
 from tfds_coronahack.kaggle import download
+from tfds_coronahack.paths import expanded
 from tfds_coronahack.preparation import prepare, prepared_dir
 from tfds_coronahack.report import format_report, read_report
+from tfds_coronahack.terminal import keep_printing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line, builds, prints the report. Returns the exit status: 0, or 2."""
+    keep_printing()
     args = _parser().parse_args(arguments)
-    data_dir = args.data_dir.expanduser()
     try:
+        data_dir = expanded(args.data_dir)
         given = ",".join(args.archive or ())
         archive = given or download(data_dir / "downloads" / "kaggle")
         before = prepared_dir(data_dir)
         prepared = prepare(archive, data_dir, beam_options=args.beam_pipeline_options)
         if before:  # a build prints its report itself
             print(format_report(read_report(prepared)))
-    except (ArchiveError, OSError) as error:  # OSError: no space, no permission
+    except (ValueError, OSError) as error:  # OSError: no space, no permission
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"\n{'already prepared' if before else 'prepared'} in {prepared}")

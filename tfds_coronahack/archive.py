@@ -3,12 +3,13 @@
 import hashlib
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
+
+from tfds_coronahack.paths import expanded, files_below
 
 METADATA = "Chest_xray_Corona_Metadata.csv"
 SUMMARY = "Chest_xray_Corona_dataset_Summary.csv"
@@ -37,23 +38,29 @@ class _Reader(Protocol):
     def read(self, name: str) -> bytes: ...
 
 
-@dataclass(frozen=True)
 class _ZipReader:
-    file: zipfile.ZipFile
+    """A zip, whose names have forward slashes, whatever the program that wrote it used."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self.file = file
+        self.entries: dict[str, zipfile.ZipInfo] = {}
+        for info in file.infolist():
+            name = _slashed(info.filename)
+            if not name.endswith("/"):
+                self.entries.setdefault(name, info)
 
     def names(self) -> list[str]:
-        return [i.filename for i in self.file.infolist() if not i.is_dir()]
+        return list(self.entries)
 
     def read(self, name: str) -> bytes:
-        info = self.file.getinfo(name)
+        info = self.entries[name]
         if info.file_size > _MAX_ENTRY_BYTES:
             raise EntryError(f"{info.file_size:,} bytes, more than {_MAX_ENTRY_BYTES:,}")
         try:
             return self.file.read(info)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-            raise EntryError(f"broken in the zip: {error}") from error
-        except RuntimeError as error:  # what zipfile raises for an encrypted entry
-            raise EntryError(str(error)) from error
+        except Exception as error:  # each compression's decoder has errors of its own
+            reason = f"{type(error).__name__}: {error}"
+            raise EntryError(f"broken in the zip ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def locate(path: Place) -> Place:
     """
     if is_url(path):
         return str(path)
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_file():
         if not zipfile.is_zipfile(path):
             raise ArchiveError(f"{path} is not a zip file, or was cut off while it was downloaded.")
@@ -161,8 +168,9 @@ def _open_zip(path: Place) -> Iterator[zipfile.ZipFile]:
 
                 place = cast(BinaryIO, held.enter_context(fsspec.open(str(path), "rb")))
             file = held.enter_context(zipfile.ZipFile(place))
-        except (zipfile.BadZipFile, OSError, ImportError, ValueError) as error:
-            raise ArchiveError(f"{path} cannot be opened as a zip file: {error}") from error
+        except Exception as error:  # a broken directory can break any part of zipfile
+            reason = f"{type(error).__name__}: {error}"
+            raise ArchiveError(f"{path} cannot be opened as a zip file ({reason})") from error
         yield file
 
 
@@ -226,7 +234,7 @@ def _index(name: str, reader: _Reader) -> Archive:
 
 def _check_inside(archive: str, entry: str) -> None:
     """Refuses names that would leave the folder they are unpacked to (zip slip)."""
-    path = PurePosixPath(entry.replace("\\", "/"))
+    path = PurePosixPath(_slashed(entry))
     drive = len(entry) > 1 and entry[1] == ":"
     if path.is_absolute() or ".." in path.parts or drive or "\0" in entry:
         raise ArchiveError(
@@ -251,15 +259,20 @@ def _is_clutter(name: str) -> bool:
 
 def _relative_files(root: Path) -> Iterator[str]:
     """Paths of all files below `root`, relative to it, with forward slashes."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
-        for file in files:
-            yield Path(folder, file).relative_to(root).as_posix()
+    for path in files_below(root):
+        relative = path.relative_to(root)
+        if "__MACOSX" not in relative.parts:
+            yield relative.as_posix()
+
+
+def _slashed(name: str) -> str:
+    """A name in a zip with forward slashes; some programs of Windows write the others."""
+    return name.replace("\\", "/")
 
 
 def _zip_has_metadata(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
-            return any(PurePosixPath(n).name == METADATA for n in file.namelist())
-    except (zipfile.BadZipFile, OSError):
+            return any(PurePosixPath(_slashed(n)).name == METADATA for n in file.namelist())
+    except Exception:  # a broken directory can break any part of zipfile
         return False

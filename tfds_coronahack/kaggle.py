@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfds_coronahack.archive import KAGGLE_PAGE, ArchiveError, locate
+from tfds_coronahack.paths import expanded
 
 HANDLE = "praveengovi/coronahack-chest-xraydataset"
 
@@ -32,7 +33,7 @@ def download(destination: Path | str, *, progress: bool = True) -> Path:
     import requests
     from kagglehub import exceptions
 
-    destination = Path(destination).expanduser()
+    destination = expanded(destination)
     if there := _complete_download(destination):
         return there
     try:

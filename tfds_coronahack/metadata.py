@@ -2,7 +2,9 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tfds_coronahack.archive import METADATA, ArchiveError
 
@@ -56,7 +58,7 @@ def parse_rows(data: bytes, archive: str) -> tuple[list[Row], list[str]]:
         )
     rows: dict[str, Row] = {}
     repeated: list[str] = []
-    for record in reader:
+    for record in _records(reader, archive):
         row = _parse_row(record, f"line {reader.line_num} of {METADATA} in {archive}")
         if row.image not in rows:
             rows[row.image] = row
@@ -69,6 +71,14 @@ def parse_rows(data: bytes, archive: str) -> tuple[list[Row], list[str]]:
     if not rows:
         raise ArchiveError(f"{METADATA} in {archive} has no rows.")
     return list(rows.values()), repeated
+
+
+def _records(reader: "csv.DictReader[str]", archive: str) -> Iterator[dict[str, str | Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        where = f"line {reader.line_num} of {METADATA} in {archive}"
+        raise ArchiveError(f"{where} cannot be read: {error}") from error
 
 
 def _parse_row(record: dict[str, str | None], where: str) -> Row:

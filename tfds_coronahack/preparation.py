@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from tfds_coronahack.archive import ArchiveError
+from tfds_coronahack.paths import expanded
 from tfds_coronahack.report import REPORT, format_report, read_report
 from tfds_coronahack.sources import parse_sources, sources_key
 from tfds_coronahack.tfds_coronahack_dataset_builder import FILE_FORMAT, Coronahack
@@ -38,7 +39,7 @@ def prepare(
     """
     sources = parse_sources(archive)
     key = sources_key(sources)
-    data_dir = Path(data_dir).expanduser()
+    data_dir = expanded(data_dir)
     if prepared := prepared_dir(data_dir):
         return _check_same(prepared, str(archive), key)
     folder = _version_dir(data_dir)
@@ -67,7 +68,7 @@ def prepare(
 
 def prepared_dir(data_dir: Path | str) -> Path | None:
     """The complete dataset in array_record under `data_dir`, or None."""
-    folder = _version_dir(Path(data_dir).expanduser())
+    folder = _version_dir(expanded(data_dir))
     try:
         info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -85,7 +86,7 @@ def prepared_dir(data_dir: Path | str) -> Path | None:
 
 def outdated_dirs(data_dir: Path | str) -> list[Path]:
     """What other versions of the builder prepared under `data_dir`; this one does not read it."""
-    folder = _version_dir(Path(data_dir).expanduser())
+    folder = _version_dir(expanded(data_dir))
     found = folder.parent.glob(f"[0-9]*.[0-9]*.[0-9]*/{REPORT}")
     return sorted(path.parent for path in found if path.parent != folder)
 

@@ -15,6 +15,7 @@ from tfds_coronahack.archive import (
     locate,
     open_archive,
 )
+from tfds_coronahack.paths import expanded
 
 ONLY = "coronahack"  # the source of a dataset that has no other
 LIST = "archives.txt"  # in a manual folder: a line `NAME=PATH` for each source
@@ -35,7 +36,7 @@ def parse_sources(archive: Path | str) -> dict[str, Place]:
       ArchiveError: an archive is not there, or two have one name.
     """
     text = str(archive)
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     if folder.is_dir() and (folder / LIST).is_file():
         lines = (folder / LIST).read_text("utf-8").splitlines()
         kept = (line.strip() for line in lines)
@@ -48,7 +49,7 @@ def parse_sources(archive: Path | str) -> dict[str, Place]:
     for part in parts or [text]:
         name, path = split_source(part)
         if not is_url(path):
-            path = str(folder / Path(path).expanduser())
+            path = str(folder / expanded(path))
         place = locate(path)
         if not name:
             stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(str(place)).stem).strip("-.")

@@ -1,15 +1,12 @@
 """Reads one image file for prediction, or says in one line why it is no chest radiograph."""
 
 import dataclasses
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.data import dicom
+from covidjax.data import appearance, dicom
 from tfds_coronahack import decoding
 
 # The widest of the archive's images (169 at their original size, two over 2) has 2.23.
@@ -21,14 +18,6 @@ MIN_SIDE = 64  # pixels: under that it is a thumbnail
 TINT = 24
 COLOURED_SHARE = 0.02
 MOST_TINT = 60  # levels: a photograph of one colour, such as of a retina
-# A chest from the front is much the same left and right, from the side it need not be. Of the
-# archive's 5,903 frontal images none lies below LEAST_SYMMETRY, and 10 below LITTLE_SYMMETRY (a
-# white lung, a tilted child, a bright bar at one edge). Of its 4 lateral ones 2, copies of one
-# film, lie below the first, the others among the frontal ones. So this finds some lateral views,
-# and never shows that a view is frontal.
-LEAST_SYMMETRY = 0.0
-LITTLE_SYMMETRY = 0.25
-_COARSE = 32  # pixels a side of the copy in which symmetry is looked for
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")  # Pillow's
 
 
@@ -83,46 +72,29 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
         raise ReadingError(f"{width} x {height} pixels is no chest radiograph's shape")
     if gray.min() == gray.max():
         raise ReadingError("shows nothing: all pixels have the same gray level")
-    alike = symmetry(gray)
-    if alike < LEAST_SYMMETRY:
-        raise ReadingError("left and right are nothing alike: a lateral view, or no chest at all")
-    if alike < LITTLE_SYMMETRY:
+    alike, notes = appearance.symmetry(gray), (*notes, *appearance.notes(gray))
+    if alike < appearance.LEAST_SYMMETRY:
+        text = "left and right are nothing alike: a lateral view, or no chest at all"
+        raise ReadingError("; ".join((text, *notes)))
+    if alike < appearance.LITTLE_SYMMETRY:
         notes = (*notes, "left and right differ much: if it is a lateral view, do not use this")
     return Reading(gray, notes)
 
 
-def symmetry(gray: NDArray[np.uint8]) -> float:
-    """How much uint8 [height, width] resembles its left-right mirror image, from -1 to 1.
-
-    The correlation of the two on a coarse copy, at the best of the mirror axes in its middle part
-    (from 11/32 to 20/32 of the width), since a chest need not be centred.
-    """
-    coarse = cv2.resize(gray, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA)[3:-3]
-    found = -1.0
-    for across in range(22, 41):  # columns c and across - c mirror each other
-        part = coarse[:, max(0, across - _COARSE + 1) : across + 1].astype(np.float64)
-        part -= part.mean()
-        squares = (part**2).sum()
-        if squares > 0:
-            found = max(found, float((part * part[:, ::-1]).sum() / squares))
-    return found
-
-
-def files_below(folder: Path, without: Path | None = None) -> Iterator[Path]:
-    """All files in a folder and below it in order, but hidden ones and those below `without`."""
-    left_out = without.resolve() if without else None
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and (left_out is None or (Path(parent) / name).resolve() != left_out)
-        )
-        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+def reason(error: Exception) -> str:
+    """Why a file was not read or written, in one line; of what nobody foresaw with its type."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, ReadingError):
+        return text
+    if isinstance(error, OSError):
+        return error.strerror or text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read_bytes(path: Path) -> bytes:
     """All of a file. Raises ReadingError where it is none, or cannot be opened."""
+    if path.is_dir():
+        raise ReadingError("is a folder that cannot be opened")
     if path.exists() and not path.is_file():  # a pipe, say, would never end
         raise ReadingError("is no file")
     try:

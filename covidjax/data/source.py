@@ -16,6 +16,7 @@ from typing import Any
 import tfds_coronahack
 from covidjax.data import locking
 from tfds_coronahack import phantom as phantom_archive
+from tfds_coronahack.paths import NoHomeError, expanded
 
 SOURCES = ("auto", "coronahack", "phantom")
 KAGGLE_PAGE = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
@@ -50,17 +51,27 @@ class Prepared:
 
 
 def cache_root() -> Path:
-    """The folder for everything that can be made again: $COVIDJAX_CACHE or ~/.cache/covidjax."""
+    """The folder for everything that can be made again: $COVIDJAX_CACHE or ~/.cache/covidjax.
+
+    Raises:
+      NoHomeError: there is no COVIDJAX_CACHE and no home folder.
+    """
     if root := os.environ.get("COVIDJAX_CACHE"):
-        return Path(root).expanduser().absolute()
+        return expanded(root).absolute()
     xdg = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+    try:
+        base = Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise NoHomeError(
+            "this user has no home folder to keep data and compiled programs in: set "
+            "COVIDJAX_CACHE to a folder"
+        ) from error
     return base / "covidjax"
 
 
 def default_data_dir() -> Path:
     """TFDS's folder for prepared datasets: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return expanded(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def phantom_parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +159,7 @@ def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
     if archive:
         # What was prepared in data_dir serves without its archive.
         missing = _missing(archive)
-        there = Path(data_dir).expanduser() if missing and data_dir else None
+        there = expanded(data_dir) if missing and data_dir else None
         if there and (found := tfds_coronahack.prepared_dir(there)):
             return found
         if missing:
@@ -156,11 +167,11 @@ def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
                 f"data.archive={missing}: there is no such file or folder.\n" + _instructions()
             )
         if data_dir:
-            folder = Path(data_dir).expanduser()
+            folder = expanded(data_dir)
             return tfds_coronahack.prepare(archive, folder, progress=progress)
         key = tfds_coronahack.sources_key(tfds_coronahack.parse_sources(archive))
         return _prepared_in_cache(archive, cache_root() / "prepared" / key, progress)
-    folders = [Path(data_dir).expanduser()] if data_dir else []
+    folders = [expanded(data_dir)] if data_dir else []
     for folder in folders or (default_data_dir(), cache_root() / DOWNLOADED / "prepared"):
         if (found := tfds_coronahack.prepared_dir(folder)) is not None:
             return found
@@ -175,11 +186,11 @@ def _find(data_dir: str, archive: str, progress: bool) -> Path | None:
 
 def _missing(archive: str) -> str:
     """The first of the archives that is not there, as it was given; "" where all are."""
-    if Path(archive).expanduser().exists():
+    if expanded(archive).exists():
         return ""
     for part in map(str.strip, archive.split(",")):
         _, path = tfds_coronahack.split_source(part)
-        if not tfds_coronahack.is_url(path) and not Path(path).expanduser().exists():
+        if not tfds_coronahack.is_url(path) and not expanded(path).exists():
             return part
     return ""
 
@@ -204,7 +215,7 @@ def _download(data_dir: str, progress: bool) -> Path:
             f"No CoronaHack data: none prepared in {where}, and no data.archive given.\n"
             f"{reason}\n{_instructions()}"
         ) from error
-    folder = Path(data_dir).expanduser() if data_dir else home / "prepared"
+    folder = expanded(data_dir) if data_dir else home / "prepared"
     return tfds_coronahack.prepare(archive, folder, progress=progress)
 
 

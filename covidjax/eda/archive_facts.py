@@ -17,6 +17,7 @@ from tfds_coronahack.archive import (
     open_archive,
 )
 from tfds_coronahack.metadata import COLUMNS
+from tfds_coronahack.paths import expanded
 
 KEYS = ("Label", "Label_1_Virus_category", "Label_2_Virus_category")
 COUNT = "Image_Count"
@@ -44,7 +45,7 @@ class ArchiveFacts:
 def find(archive: str, prepared: source.Prepared) -> Path | None:
     """The archive that the dataset was prepared of, where it is still there."""
     home = prepared.path.parents[1]  # of HOME/coronahack/1.0.0
-    places = [Path(archive).expanduser()] if archive else []
+    places = [expanded(archive)] if archive else []
     places += [home / "archive.zip", home.parent / "archive"]  # a phantom's, a download's
     for place in places:
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import reading
+from covidjax.data import appearance, reading
 from covidjax.eda.classes import CLASSES
 from covidjax.eda.measure import BRIGHT, DARK
 from covidjax.eda.pixels import chunks
@@ -46,7 +46,7 @@ FLAGS = {
     "lateral": Flag(
         "lateral view",
         "known from the publication, or left and right hardly alike (correlation under "
-        f"{reading.LITTLE_SYMMETRY})",
+        f"{appearance.LITTLE_SYMMETRY})",
     ),
     "cropped": Flag(
         "cropped or framed",
@@ -107,7 +107,7 @@ def flag(
             )
         if views[row].startswith("L"):
             found["lateral"][row] = "the publication says lateral"
-        elif f["symmetry"] < reading.LITTLE_SYMMETRY:
+        elif f["symmetry"] < appearance.LITTLE_SYMMETRY:
             found["lateral"][row] = f"left-right correlation {f['symmetry']:.2f}"
         if reasons := _cropped(f, strange[row]):
             found["cropped"][row] = reasons

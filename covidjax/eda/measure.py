@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covidjax.data import reading
+from covidjax.data import appearance, reading
 from covidjax.evaluation import shortcut_inputs
 
 BINS = 64  # of the histograms kept
@@ -80,7 +80,7 @@ def measure(gray: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.int64]]:
         float((outside <= 16).mean()),
         columns / mean if mean > 0 else 1.0,
         uniform_bars(gray),
-        reading.symmetry(gray),
+        appearance.symmetry(gray),
         float(np.mean(steps)),
         float(len(letter_boxes(gray))),
     ]

@@ -32,6 +32,7 @@ from covidjax.experiments.classify_train import (
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import distributed, loop, profile, record, steps
 from covidjax.transfer import initial
+from tfds_coronahack.paths import expanded
 
 
 def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 def load_external(config: ml_collections.ConfigDict) -> external.External:
     """The folder of `config.external`, all of it read before anything else takes time."""
     return external.load(
-        Path(config.external).expanduser(),
+        expanded(config.external),
         TASKS[config.task].classes,
         size=config.data.size,
         equalize=config.data.equalize,
@@ -135,7 +136,7 @@ def every_fold(
     """The folds of a manifest where one is given, else of the config's split."""
     if config.data.manifest:
         try:
-            folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
+            folds = manifest.read(expanded(config.data.manifest), table, labels)
         except UnicodeDecodeError as error:
             raise ValueError(f"config.data.manifest={config.data.manifest} is no text") from error
         classify_check.check_manifest(config, folds, labels)

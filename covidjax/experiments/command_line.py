@@ -1,6 +1,5 @@
 """The command line's mistakes, each as one line that names the field and the nearest valid ones."""
 
-import argparse
 import ast
 import json
 import os
@@ -9,15 +8,18 @@ import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ml_collections
 from absl import flags
 
 from covidjax.experiments.fields import flatten, nearest
+from tfds_coronahack.paths import expanded
+from tfds_coronahack.terminal import keep_printing
 
 # A line of a config file that sets a field and says in a comment what it may be.
-NOTED = re.compile(r"^ *config\.(?P<field>[\w.]+) = .*?  # (?P<note>.+)$", re.MULTILINE)
+NOTED = re.compile(r"^ *config\.(?P<field>[\w.]+) = (?:.*|\(\n.*)  # (?P<note>.+)$", re.MULTILINE)
 WRONG_TYPE = re.compile(
     r"flag --(?P<setting>config\S*): (?P<kind>invalid literal for int|could not convert string to)"
 )
@@ -31,8 +33,9 @@ OVERRIDE_HELP = "a JSON file of fields, such as a study's best_config.json; flag
 
 def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
     """absl's flags parser for `app.run`; a mistake is one line on stderr and exit status 2."""
+    keep_printing()
     values = flags.FLAGS
-    argv, override = take_override(with_sweep(argv))
+    argv, override = take_override(with_config(with_sweep(argv)))
     sys.argv[1:] = argv[1:]  # ml_collections reads the config's fields there
     try:
         if {"-h", "-help", "--help"} & set(argv):
@@ -48,6 +51,18 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
         print(f"launch.py: {explain(error, argv)}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def with_config(argv: Sequence[str]) -> list[str]:
+    """The command line with a --config that only lies beside the script found there."""
+    whole = list(argv)
+    typed, rest = _typed_config(argv)
+    found = _beside_script(typed)
+    if found != typed:
+        old, new = (f"{path}:{rest}" if rest else path for path in (typed, found))
+        place = next(i for i, argument in enumerate(argv) if argument.endswith(old))
+        whole[place] = whole[place].removesuffix(old) + new
+    return whole
 
 
 def with_sweep(argv: Sequence[str]) -> list[str]:
@@ -92,7 +107,7 @@ def apply_override(
     """
     setting = f"--{OVERRIDE}={path}"
     try:
-        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        found = json.loads(expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{setting} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -110,36 +125,6 @@ def apply_override(
     config.update_from_flattened_dict(changes)
 
 
-def documented(module: str, docstring: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m MODULE` whose --help is the module's docstring."""
-    summary, _, details = (docstring or "").partition("\n\n")
-    return argparse.ArgumentParser(
-        f"python -m {module}",
-        description=summary.partition(":")[0] + ".",
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def show(text: str) -> None:
-    """Prints a result; ends quietly where nobody reads on, as behind `| head`."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # On exit Python writes out once more, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder to write to. Raises ValueError where that cannot be, in one line."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {path}: {error.strerror or error}") from error
-    if not os.access(path, os.W_OK):
-        raise ValueError(f"cannot write into the folder {path}")
-
-
 def help_text(argv: Sequence[str]) -> str:
     """What `--help` prints: the experiments, or all fields of the one that --config names.
 
@@ -154,17 +139,44 @@ def help_text(argv: Sequence[str]) -> str:
         return f"{usage}\n\n{about}\n\n{more}"
     if not Path(path).is_file():
         raise FileNotFoundError(path)
-    config = runpy.run_path(path)["get_config"](arguments)
-    notes: dict[str, str] = {}
-    for file in (Path(path).with_name("common.py"), Path(path)):
-        if file.exists():
-            notes |= dict(NOTED.findall(file.read_text(encoding="utf-8")))
+    config, notes = _noted_config(path, arguments)
     lines = []
     for field, value in flatten(config.to_dict()).items():
         setting = f"  --config.{field}={value}"
         lines.append(f"{setting:<44} {notes.get(field, '')}".rstrip())
     lines.append(f"{f'  --{OVERRIDE}=FILE':<44} {OVERRIDE_HELP}")
     return f"{path}\n{_indented(_docstring(path))}\n\nFields:\n" + "\n".join(lines)
+
+
+def _noted_config(path: str, arguments: str) -> tuple[ml_collections.ConfigDict, dict[str, str]]:
+    """An experiment's config, and the comments of the lines that set its fields.
+
+    Fields of one name have other comments in other experiments, so the lines that ran are traced.
+    """
+    folder = str(Path(path).resolve().parent)
+    ran: dict[tuple[str, int], None] = {}
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not os.path.abspath(frame.f_code.co_filename).startswith(folder):
+            return None
+        if event == "line":
+            ran[os.path.abspath(frame.f_code.co_filename), frame.f_lineno] = None
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        config = runpy.run_path(str(Path(path).resolve()))["get_config"](arguments)
+    finally:
+        sys.settrace(before)
+    texts = {file: Path(file).read_text(encoding="utf-8") for file, _ in ran}
+    comments = {
+        (file, text.count("\n", 0, match.start()) + 1): match
+        for file, text in texts.items()
+        for match in NOTED.finditer(text)
+    }
+    found = (comments[line] for line in ran if line in comments)
+    return config, {match["field"]: match["note"] for match in found}
 
 
 def config_path(argv: Sequence[str]) -> str:
@@ -241,7 +253,19 @@ def _indented(text: str) -> str:
 
 
 def _config_argument(argv: Sequence[str]) -> tuple[str, str]:
-    """The file and what stands behind its colon; two empty texts without a --config."""
+    """The file, where it is, and what stands behind its colon; empty texts without a --config."""
+    path, rest = _typed_config(argv)
+    return _beside_script(path), rest
+
+
+def _beside_script(path: str) -> str:
+    """The path, or where it does not exist the one beside launch.py: it may run from anywhere."""
+    beside = Path(sys.argv[0]).resolve().parent / path
+    return str(beside) if path and not Path(path).exists() and beside.is_file() else path
+
+
+def _typed_config(argv: Sequence[str]) -> tuple[str, str]:
+    """The file as it was typed, and what stands behind its colon."""
     for argument, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, equals, value = argument.lstrip("-").partition("=")
         if flag == "config":

@@ -22,6 +22,7 @@ from covidjax.experiments import (
 from covidjax.experiments.denoise_train import Data, Network, build, on_own_devices, train
 from covidjax.experiments.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import distributed, loop, profile, record, steps
+from tfds_coronahack.paths import expanded
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
 
@@ -85,7 +86,7 @@ def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, 
     table = read_table(prepared.path)
     labels = task_labels(table, STRATA)
     if config.data.manifest:
-        folds = manifest.read(Path(config.data.manifest).expanduser(), table, labels)
+        folds = manifest.read(expanded(config.data.manifest), table, labels)
         if len(folds) > 1:
             raise ValueError(
                 f"config.data.manifest={config.data.manifest} has {len(folds)} folds; a denoiser "

@@ -24,6 +24,7 @@ from covidjax.evaluation.calibration import scale
 from covidjax.evaluation.classical import Images
 from covidjax.evaluation.diagnosis_kept import diagnosis_kept
 from covidjax.experiments import classify_check, objective, trained
+from tfds_coronahack.paths import expanded
 
 PREFIX = "run:"
 CHUNK = 32  # images a call, of one shape so that it is compiled once
@@ -78,7 +79,7 @@ def load(
     """
     if not text.startswith(PREFIX) or text == PREFIX:
         raise DiagnosisError(f"config.classifier={text!r}: write run:WORKDIR of a classifier's run")
-    run = trained.load(Path(text.removeprefix(PREFIX)).expanduser())
+    run = trained.load(expanded(text.removeprefix(PREFIX)))
     where = f"config.classifier={text}"
     if run.threshold is None:
         raise DiagnosisError(

@@ -13,6 +13,7 @@ from covidjax.data.noise import NOISES, Noise
 from covidjax.experiments import denoise_check, denoise_objective, trained
 from covidjax.experiments.prepared import load_kernels
 from covidjax.experiments.trained import RunError, Variables
+from tfds_coronahack.paths import expanded
 
 Floats = NDArray[np.float32]
 CHUNK_PIXELS = 16 * 128 * 128  # denoised at once
@@ -63,12 +64,13 @@ class Denoiser:
         return np.clip(output, 0, 1)
 
 
-def load_denoiser(folder: Path) -> Denoiser:
-    """The denoiser of a finished run.
+def load_denoiser(folder: Path | str) -> Denoiser:
+    """The denoiser of a finished run; ~ in its path is somebody's home folder.
 
     Raises:
       RunError: no such folder, no finished denoising run in it, or damaged checkpoints.
     """
+    folder = expanded(folder)
     written = trained.read_json(folder, "config.json")
     found = trained.read_json(folder, "results.json")
     try:

@@ -19,6 +19,7 @@ from covidjax.evaluation.paired_means import means_with_intervals
 from covidjax.experiments import denoiser, dip_queue, dip_tasks
 from covidjax.experiments.dip_queue import Job
 from covidjax.experiments.fields import listed
+from tfds_coronahack.paths import expanded
 
 SHOWN = 4  # images in the figures
 Images = NDArray[np.float32]  # [n, height, width]
@@ -165,7 +166,7 @@ def _compare(
         methods |= {name: found.denoise for name, found in tuned.items()}
         notes["compared"] = {name: found.parameters for name, found in tuned.items()}
     if config.denoiser:
-        trained = denoiser.load_denoiser(Path(config.denoiser).expanduser())
+        trained = denoiser.load_denoiser(expanded(config.denoiser))
         low, high = trained.config.noise.low, trained.config.noise.high
         if trained.noise.kind != config.noise.kind or not low <= config.level <= high:
             print(f"{config.denoiser} was trained on other noise: {trained.noise.kind}", flush=True)

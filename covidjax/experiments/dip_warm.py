@@ -17,6 +17,7 @@ import numpy as np
 
 from covidjax.data import locking
 from covidjax.experiments.dip_fit import Engine, Target
+from tfds_coronahack.paths import expanded
 
 FILE = "weights.npz"
 RUN = "run:"
@@ -67,7 +68,7 @@ def load(init: str, shapes: Any, images: Sequence[str] = ()) -> Weights:
     """
     if not init.startswith(RUN):
         raise WarmStartError(f"config.init={init!r}: write run:WORKDIR")
-    path = Path(init.removeprefix(RUN)).expanduser() / FILE
+    path = expanded(init.removeprefix(RUN)) / FILE
     try:
         with np.load(path, allow_pickle=False) as kept:
             found = {name: kept[name] for name in kept.files}

@@ -1,6 +1,5 @@
 """What the network of a finished classification run makes of the images, for the embedding."""
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,13 +12,14 @@ from covidjax.data.augment import normalize, to_float
 from covidjax.experiments import classify_check, trained
 from covidjax.experiments.prepared import cached_pixels
 from covidjax.transfer import strategies
+from tfds_coronahack.paths import expanded
 
 BATCH = 256
 
 
 def load_run(folder: str) -> trained.Trained:
     """The run of `config.run`. Raises trained.RunError where it cannot be used."""
-    return trained.load(Path(folder).expanduser())
+    return trained.load(expanded(folder))
 
 
 def run_features(

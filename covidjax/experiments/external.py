@@ -40,6 +40,7 @@ class External:
       sha256: of the files, hex.
       thumbnails: uint8 [n, 64, 64], for `similarity`.
       left_out: name -> reason.
+      notes: name -> what is odd about an image that was read.
     """
 
     folder: Path
@@ -50,43 +51,68 @@ class External:
     sha256: NDArray[np.str_]
     thumbnails: NDArray[np.uint8]
     left_out: dict[str, str]
+    notes: dict[str, str]
 
 
 def load(
     folder: Path, classes: Sequence[str], *, size: int, equalize: str, resize: str
 ) -> External:
-    """Reads the CSV and every image; files that cannot be read are left out, with the reason.
+    """Reads the CSV and every image; what cannot be read, and copies, are left out with the reason.
 
     Raises:
       ExternalError: no such folder, not exactly one CSV in it, columns, labels or images that are
-        missing or twice there, or not one image that can be read.
+        missing or twice there, or not one image that can be used.
     """
     table = _read_csv(folder, classes)
     number = {name.casefold(): index for index, name in enumerate(classes)}
     rows: list[tuple[Any, ...]] = []
     left_out: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for name, label, group in zip(table["image"], table["label"], table["group"], strict=True):
         try:
             # As the pixel cache decodes: see `cache.DECODE_SCALE`.
-            gray = reading.read_image(folder / name, min_side=cache.DECODE_SCALE * size).gray
-        except reading.ReadingError as error:
-            left_out[name] = str(error)
-            continue
-        rows.append(
-            (
+            image = reading.read_image(folder / name, min_side=cache.DECODE_SCALE * size)
+            row = (
                 *(name, group, number[label.casefold()]),
-                preprocess.prepare_image(gray, size, equalize, resize),
+                preprocess.prepare_image(image.gray, size, equalize, resize),
                 hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-                similarity.thumbnail(gray),
+                similarity.thumbnail(image.gray),
             )
-        )
+        except Exception as error:  # whatever is wrong with one file is that file's alone
+            left_out[name] = reading.reason(error)
+            continue
+        rows.append(row)
+        if image.notes:
+            notes[name] = "; ".join(image.notes)
     if not rows:
         name, reason = next(iter(left_out.items()))
         raise ExternalError(
             f"{folder}: not one of {len(left_out)} images is read; {name}: {reason}"
         )
     names, groups, labels, images, sha256, thumbnails = map(np.array, zip(*rows, strict=True))
-    return External(folder, names, groups, labels, images, sha256, thumbnails, left_out)
+    arrays = (names, groups, labels, images, sha256, thumbnails)
+    return _without_copies(External(folder, *arrays, left_out, notes))
+
+
+def _without_copies(external: External) -> External:
+    """Leaves out all but the first copy of a picture, and of one with two labels every copy.
+
+    Copies are the same bytes, whatever the names, or nearly the same picture as the builder has it
+    (`similarity.near_identical_pairs`).
+    """
+    thumbnails, names = external.thumbnails, external.names
+    hashes = np.array([similarity.perceptual_hash(thumb) for thumb in thumbnails], np.uint64)
+    pairs = similarity.near_identical_pairs(hashes, thumbnails)
+    _, first = np.unique(external.sha256, return_inverse=True)
+    same = [(int(i), int(j)) for i, j in np.argwhere(np.triu(first[:, None] == first[None], 1))]
+    reasons = {}
+    for copies in similarity.clusters([*pairs, *same]):
+        labels = {int(external.labels[index]) for index in copies}
+        for index in copies[len(labels) == 1 :]:
+            other = copies[0] if index != copies[0] else copies[1]
+            under = "" if len(labels) == 1 else ", under another label"
+            reasons[index] = f"is the same picture as {names[other]}{under}"
+    return _without(external, reasons, "no picture has one label alone")
 
 
 def without_known(
@@ -127,9 +153,14 @@ def without_known(
         )
         if likeness >= similarity.MIN_CORRELATION:
             reasons[int(index)] = f"is nearly {known['image']}, which the run was trained with"
+    return _without(external, reasons, "the run was trained with all of its images")
+
+
+def _without(external: External, reasons: Mapping[int, str], if_all: str) -> External:
+    """What is left without the images of these numbers. Raises ExternalError where nothing is."""
     kept = np.setdiff1d(np.arange(len(external.names)), list(reasons))
     if not len(kept):
-        raise ExternalError(f"{external.folder}: the run was trained with all of its images")
+        raise ExternalError(f"{external.folder}: {if_all}")
     found = {str(external.names[index]): reasons[index] for index in sorted(reasons)}
     columns = ("names", "groups", "labels", "images", "sha256", "thumbnails")
     return dataclasses.replace(
@@ -153,6 +184,9 @@ def report(external: External) -> str:
     lines += [f"  left out: {name}: {reason}" for name, reason in shown]
     if len(external.left_out) > len(shown):
         lines.append(f"  and {len(external.left_out) - len(shown)} more, see results.json")
+    if external.notes:
+        name, note = next(iter(external.notes.items()))
+        lines.append(f"  notes on {len(external.notes)}, see results.json; {name}: {note}")
     return "\n".join(lines)
 
 
@@ -184,7 +218,7 @@ def evaluate(
       What belongs under `splits` as `external` (figures with intervals; those that need two
       classes are undefined where the folder has one), and what belongs in `results.json` as
       `external`: {"folder", "images", "labels": {class: images}, "threshold", "confusion_matrix",
-      "left_out": {image: reason}}.
+      "left_out": {image: reason}, "notes": {image: note}}.
     """
     results.write_predictions(
         folder / f"predictions_{SPLIT}.csv",
@@ -208,6 +242,7 @@ def evaluate(
         "threshold": threshold,
         "confusion_matrix": matrix.tolist(),
         "left_out": external.left_out,
+        "notes": {name: external.notes[name] for name in external.names if name in external.notes},
     }
     return figures, dict(facts)
 

@@ -18,6 +18,7 @@ import pandas as pd
 from covidjax.data import manifest, source
 from covidjax.data.splits import Fold
 from covidjax.experiments import workdir
+from tfds_coronahack.paths import expanded
 
 
 def check(
@@ -77,7 +78,7 @@ def gather(config: ml_collections.ConfigDict, folds: Sequence[Fold], folder: Pat
 
 
 def _folder(config: ml_collections.ConfigDict, fold: Fold) -> Path:
-    return Path(config.folds_from).expanduser() / (fold.name or "fold0")
+    return expanded(config.folds_from) / (fold.name or "fold0")
 
 
 def _link(source_file: str, target: str) -> None:

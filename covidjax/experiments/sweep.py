@@ -27,6 +27,7 @@ from covidjax.experiments import sweep_table
 from covidjax.experiments.command_line import config_name, config_path
 from covidjax.experiments.fields import flatten, listed, nearest
 from covidjax.training.loop import StoppedError
+from tfds_coronahack.paths import expanded
 
 FOLDS = "folds"  # the sweep whose points are the folds of one cross-validation
 MERGED = "all"  # the folder of what is merged of them
@@ -60,7 +61,7 @@ def command(
       The exit status.
     """
     name = f"{config_name(arguments)}-{(flags.sweep or 'sweep').replace(',', '-')}"
-    workdir = Path(flags.workdir or f"runs/{name}").expanduser()
+    workdir = expanded(flags.workdir or f"runs/{name}")
     try:
         if flags.sweep is None:
             raise ValueError("--shard, --dry and --merge are for --sweep")

@@ -17,6 +17,7 @@ from covidjax.data import cache, preprocess, reading
 from covidjax.evaluation.calibration import calibrated_threshold, scale
 from covidjax.experiments import classify_check, objective
 from covidjax.training import checkpoint
+from tfds_coronahack.paths import expanded
 
 NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
 Variables = Mapping[str, Any]
@@ -53,12 +54,16 @@ class Trained:
     networks: dict[str, Variables]
 
 
-def load(folder: Path) -> Trained:
+def load(folder: Path | str) -> Trained:
     """Reads a run's config, results and checkpoints.
+
+    Args:
+      folder: the run's workdir; ~ is somebody's home folder.
 
     Raises:
       RunError: no such folder, no finished classification run in it, or damaged checkpoints.
     """
+    folder = expanded(folder)
     try:
         return _load(folder, read_json(folder, "config.json"), read_json(folder, "results.json"))
     except (KeyError, TypeError, AttributeError) as error:
@@ -162,7 +167,10 @@ def _check_shapes(
     made = jax.eval_shape(model.init, jax.random.key(0), image)
     expected = {part: made.get(part, {}) for part in ("params", "batch_stats")}
     kinds = [
-        {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in leaves}
+        {
+            jax.tree_util.keystr(path): (leaf.shape, jnp.issubdtype(leaf.dtype, jnp.floating))
+            for path, leaf in leaves
+        }
         for leaves in map(jax.tree.leaves_with_path, (expected, variables))
     ]
     if kinds[0] != kinds[1]:

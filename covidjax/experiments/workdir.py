@@ -19,7 +19,7 @@ from etils import epath
 from covidjax.data import locking, source
 from covidjax.evaluation import results
 from covidjax.experiments.fields import flatten
-from covidjax.training import distributed
+from covidjax.training import checkpoint, distributed
 
 PACKAGES = [
     *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
@@ -36,6 +36,7 @@ FREE_FIELDS += ["sharding", "shards", "shard_from", "checkpoint_dir", "keep"]
 FREE_SECTIONS = ("classifier", "evaluate.")
 # What the data's kind decided stands in `steps` or `epochs`.
 FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
+WITH_CHECKPOINTS = ("classify", "denoise", "tune")
 SEEN_SECONDS = 10.0  # for a file of another host's to appear on a shared disk
 JOIN_TRIES = 100  # a tenth of a second apart
 
@@ -69,6 +70,7 @@ def claim(
       WorkdirError: the folder holds something else, a run with another config, or a run that is
         going on.
     """
+    _check_checkpoints_place(config, workdir)
     if not distributed.is_coordinator():
         finished = distributed.share(None)
         if not config.get("checkpoint_dir"):
@@ -82,7 +84,7 @@ def claim(
             raise WorkdirError(f"another process is running in --workdir={workdir}")
         _write_or_check(workdir, described)
         if config.get("checkpoint_dir"):
-            _mark_checkpoints(epath.Path(config.checkpoint_dir), described)
+            _mark_checkpoints(checkpoint.absolute(config.checkpoint_dir), described)
         yield distributed.share((workdir / "results.json").exists())
 
 
@@ -110,6 +112,7 @@ def join(
     Raises:
       WorkdirError: as `claim`.
     """
+    _check_checkpoints_place(config, workdir)
     _check_is_run(workdir)
     described = describe(config, prepared, split)
     for _ in range(JOIN_TRIES):
@@ -118,6 +121,17 @@ def join(
                 return _write_or_check(workdir, described)
         time.sleep(0.1)
     raise WorkdirError(f"another process is running in --workdir={workdir}")
+
+
+def _check_checkpoints_place(config: ml_collections.ConfigDict, workdir: Path) -> None:
+    """Raises WorkdirError where checkpoints would be written and could not be read again."""
+    if config.experiment not in WITH_CHECKPOINTS:
+        return
+    setting = "config.checkpoint_dir" if config.get("checkpoint_dir") else "workdir"
+    try:
+        checkpoint.check_place(checkpoint.root(config, workdir))
+    except ValueError as error:
+        raise WorkdirError(f"--{setting}: {error}; choose another folder") from error
 
 
 def _check_is_run(workdir: Path) -> None:

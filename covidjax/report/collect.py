@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covidjax.experiments.fields import flatten
+from tfds_coronahack.paths import expanded
 
 MOST_BYTES = 64 * 2**20  # of a JSON file; ours are far below
 TAIL_BYTES = 65_536  # of metrics.jsonl, in which its last lines are looked for
@@ -85,7 +86,7 @@ def find(patterns: Sequence[str], without: Path | None = None) -> tuple[dict[str
     found: dict[Path, str] = {}
     missing: list[Run] = []
     for pattern in patterns:
-        path = Path(pattern).expanduser()  # one that is there is no pattern, whatever its name
+        path = expanded(pattern)  # one that is there is no pattern, whatever its name
         paths = [str(path)] if path.exists() else sorted(glob.glob(str(path)), key=natural)
         folders = [path for path in map(Path, paths) if path.is_dir()]
         if not paths:

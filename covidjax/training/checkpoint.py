@@ -28,6 +28,7 @@ from etils import epath
 
 from covidjax.training import distributed
 from covidjax.training.state import TrainState
+from tfds_coronahack.paths import expanded, readable
 
 Folder = os.PathLike[str]
 # The processes of a run make their Checkpoints in the same order: so these agree. Orbax's barriers
@@ -222,14 +223,32 @@ class Checkpoints:
         self.best.close()
 
 
-def absolute(folder: Folder) -> epath.Path:
+def absolute(folder: Folder | str) -> epath.Path:
     """The folder as orbax wants it; an address such as gs://BUCKET/FOLDER stays as it is."""
-    return epath.Path(folder if "://" in str(folder) else Path(folder).absolute())
+    text = os.fspath(folder)
+    return epath.Path(text if "://" in text else expanded(text).absolute())
+
+
+def check_place(folder: Folder) -> None:
+    """Raises ValueError where checkpoints in the folder could not be read again.
+
+    Orbax takes the path of what it has written for a pattern, so that it would find nothing, or the
+    files of a folder beside; and tensorstore wants UTF-8 and takes a backslash for a slash.
+    """
+    text = os.fspath(folder)
+    if found := [character for character in "[]*?\\" if character in text]:
+        raise ValueError(f"checkpoints cannot be kept in {text}, for the {found[0]} in its name")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"checkpoints cannot be kept in {readable(text)}, whose name is not UTF-8"
+        ) from error
 
 
 def root(config: ml_collections.ConfigDict, workdir: Path) -> epath.Path:
     """Where a run's checkpoints are: in `config.checkpoint_dir`, or below its workdir."""
-    return absolute(epath.Path(config.get("checkpoint_dir") or workdir / "checkpoints"))
+    return absolute(config.get("checkpoint_dir") or workdir / "checkpoints")
 
 
 def evaluated_part(state: TrainState) -> dict[str, Any]:

@@ -249,10 +249,11 @@ def keep_compiled(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             _remove_unfinished(folder)
-    except OSError as error:
+        Path.home()  # without one JAX's own cache fails at every program
+    except (OSError, RuntimeError) as error:
         warnings.warn(
             f"compiled programs are not kept, so every start compiles anew: {error}. "
-            "Set COVIDJAX_CACHE to a folder that can be written to.",
+            "Set COVIDJAX_CACHE, and HOME, to folders that can be written to.",
             stacklevel=2,
         )
         return

@@ -18,6 +18,7 @@ from covidjax.data.splits import Fold, LeakError
 from covidjax.training import sharding
 from covidjax.training.state import TrainState
 from covidjax.transfer import convert, sources
+from tfds_coronahack.paths import expanded
 
 RUN = "run:"
 
@@ -51,7 +52,7 @@ def run_network(init: str, network: str) -> tuple[Path, str]:
       SourceError: no such run or network.
     """
     name, _, wanted = init.removeprefix(RUN).partition("#")
-    workdir = Path(name).expanduser()
+    workdir = expanded(name)
     networks = sources.run_networks(workdir)
     if wanted:
         if wanted not in networks:

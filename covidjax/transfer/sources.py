@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.training import checkpoint
+from tfds_coronahack.paths import expanded
 
 # Of ImageNet's training images, as torchvision, timm and transformers use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -65,7 +66,7 @@ def read(init: str) -> Weights:
     if init.startswith("hf://"):
         path, facts = _download(init)
         return _with_facts(Weights(_tensors(path, init), init), facts)
-    path = Path(init).expanduser()
+    path = expanded(init)
     if path.is_dir():
         inner = path / "model.safetensors"
         facts = {}

@@ -13,7 +13,6 @@ there:
     python launch.py --config=configs/resnet.py:task=covid,init=run:runs/pretrained
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
+from covidjax.experiments.commands import documented, path_argument, run_command
 
 
 def widened(
@@ -60,25 +60,21 @@ def widened(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m covidjax.transfer.widen",
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented("covidjax.transfer.widen", __doc__)
     run_help = "the later run's twin"
-    parser.add_argument("--run", type=Path, required=True, metavar="WORKDIR", help=run_help)
+    parser.add_argument(
+        "--run", type=path_argument, required=True, metavar="WORKDIR", help=run_help
+    )
     parser.add_argument("--task", choices=list(TASKS), default="pneumonia", help="of pretraining")
     out_help = "the split to write, such as split.csv"
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out_help)
-    given = parser.parse_args(arguments)
-    try:
-        print(_write(given.run, given.task, given.out))
-    except (ValueError, OSError) as error:
-        print(f"widen: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser.add_argument("--out", type=path_argument, required=True, metavar="FILE", help=out_help)
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        print(_write(options.run, options.task, options.out))
+        return 0
+
+    return run_command("widen", work, on_device=False)
 
 
 def _write(run: Path, task: str, out: Path) -> str:

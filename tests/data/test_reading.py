@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from wide_pictures import wide_png
 
-from covidjax.data.reading import ReadingError, colourfulness, read_image, symmetry
+from covidjax.data.appearance import symmetry
+from covidjax.data.reading import ReadingError, colourfulness, read_image
 from tfds_coronahack import decoding
 
 tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
@@ -18,9 +19,9 @@ tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
 
 @pytest.fixture
 def gray() -> np.ndarray:
-    """A smooth picture of all gray levels, much the same left and right, 96 x 120."""
+    """A smooth picture of all gray levels, as bright in the middle as a chest is, 96 x 120."""
     y, x = np.mgrid[:96, :120]
-    return (y * 1.4 + np.abs(x - 58) * 2.1).clip(0, 255).astype(np.uint8)
+    return (y * 1.4 + 130 - np.abs(x - 58) * 2.3).clip(0, 255).astype(np.uint8)
 
 
 def saved(path: Path, picture: np.ndarray, **options) -> Path:
@@ -160,7 +161,8 @@ def test_left_and_right_that_are_nothing_alike_are_refused_and_what_is_nearly_so
     odd = min(shares, key=lambda share: abs(symmetry(one_sided(share)) - 0.12))
     found = read_image(saved(tmp_path / "odd.png", one_sided(odd)))
     assert "if it is a lateral view" in found.notes[-1]
-    assert read_image(saved(tmp_path / "even.png", one_sided(0.2))).notes == ()
+    even = read_image(saved(tmp_path / "even.png", one_sided(0.2)))
+    assert not any("lateral" in note for note in even.notes)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

@@ -1,6 +1,7 @@
 """An external folder is checked before the training, and what the run knows is left out."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,50 @@ def test_bad_images_are_left_out_with_the_reason(folder):
     assert "images/1.png: not an image" in external.report(found)
 
 
+COPIES = {
+    "bytes": "copy.png",
+    "spelling": "./images/../images/0.png",
+    "link": "link.png",
+    "recompressed": "copy.jpeg",
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize("label", CLASSES)
+def test_a_picture_that_is_there_twice_counts_once_and_with_two_labels_not_at_all(
+    folder, kind, label
+):
+    original, name = folder / "images" / "0.png", COPIES[kind]
+    if kind == "bytes":
+        (folder / name).write_bytes(original.read_bytes())
+    elif kind == "link":
+        (folder / name).symlink_to(original)
+    elif kind == "recompressed":
+        Image.open(original).save(folder / name, quality=80)
+    write_csv(folder, [f"images/{n}.png,{CLASSES[n % 2]},g{n}" for n in range(6)])
+    with (folder / "labels.csv").open("a") as file:
+        file.write(f"{name},{label},someone else\n")
+    found = load(folder)
+    expected = {name: "is the same picture as images/0.png"}
+    if label != CLASSES[0]:
+        expected = {name: expected[name] + ", under another label"}
+        expected["images/0.png"] = f"is the same picture as {name}, under another label"
+    assert found.left_out == expected
+    assert len(found.names) == 7 - len(expected)
+
+
+def test_an_error_that_nobody_foresaw_is_that_files_alone(folder, monkeypatch):
+    read = external.reading.read_image
+
+    def broken(path, min_side):
+        if path.name == "1.png":
+            raise ZeroDivisionError("in a decoder")
+        return read(path, min_side)
+
+    monkeypatch.setattr(external.reading, "read_image", broken)
+    assert load(folder).left_out == {"images/1.png": "ZeroDivisionError: in a decoder"}
+
+
 MISTAKES = {
     "no folder": "there is no such folder",
     "no csv": "there is none",
@@ -120,12 +165,12 @@ def originals(prepared: source.Prepared) -> list[bytes]:
 
 def test_what_the_run_was_trained_with_is_left_out(folder, prepared):
     examples = table.read_table(prepared.path)
-    same, near, tested = originals(prepared)[3], originals(prepared)[35], originals(prepared)[20]
+    same, near, smaller, tested = (originals(prepared)[row] for row in (3, 35, 36, 20))
     (folder / "images" / "0.png").write_bytes(same)
     (folder / "images" / "5.png").write_bytes(tested)
-    (folder / "images" / "near").write_bytes(near)
-    with Image.open(folder / "images" / "near") as image:
+    with Image.open(io.BytesIO(near)) as image:
         image.convert("L").save(folder / "images" / "1.png")
+    with Image.open(io.BytesIO(smaller)) as image:
         shrunk = image.convert("L").resize((80, 78)).point(lambda level: level * 0.8)
         shrunk.save(folder / "images" / "2.png")
     rows = np.setdiff1d(np.arange(len(examples)), [20])
@@ -136,7 +181,7 @@ def test_what_the_run_was_trained_with_is_left_out(folder, prepared):
     names = examples["image"]
     assert f"is {names[3]}" in found.left_out["images/0.png"]
     assert f"is nearly {names[35]}" in found.left_out["images/1.png"]
-    assert f"is nearly {names[35]}" in found.left_out["images/2.png"]
+    assert f"is nearly {names[36]}" in found.left_out["images/2.png"]
 
 
 def test_a_folder_of_training_images_alone_is_refused(folder, prepared):

@@ -1,0 +1,61 @@
+"""Paths as people type them, and names as they can be printed."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# What would move a terminal's cursor or end a line; and lone surrogates, which stand for bytes.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class NoHomeError(OSError):
+    """A path that begins with ~ where nobody knows whose folder that is."""
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with ~ or ~NAME as that user's home folder.
+
+    Raises:
+      NoHomeError: there is no such user, or the one that runs this has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NoHomeError(
+            f"{path}: no home folder is known for it, write the whole path"
+        ) from error
+
+
+def readable(path: Path | str) -> str:
+    r"""A path as text of one line that any encoding of Unicode holds.
+
+    Bytes of a name that are no UTF-8 become `\xe9`, and so do control characters.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def files_below(folder: Path, left_out: Sequence[Path] = ()) -> Iterator[Path]:
+    """All files in a folder and below it in order, hidden ones and those below `left_out` not.
+
+    Linked folders are followed, but not into a folder that they themselves lie in: that has no end.
+    A folder that cannot be opened stands for its files, so that it is not left out in silence.
+    """
+    without = {path.resolve() for path in left_out}
+    yield from _walk(folder, without, (folder.resolve(),))
+
+
+def _walk(folder: Path, without: set[Path], above: tuple[Path, ...]) -> Iterator[Path]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        yield folder
+        return
+    paths = [folder / name for name in names]
+    folders = [path for path in paths if os.path.isdir(path)]
+    yield from (path for path in paths if not os.path.isdir(path))
+    for path in folders:
+        real = path.resolve()
+        if real not in without and real not in above:
+            yield from _walk(path, without, (*above, real))
