@@ -242,5 +242,5 @@ def _with_exif(levels: NDArray[np.integer], orientation: int) -> Image.Image:
 
 def _unidentified(data: bytes) -> str:
     if data[:4] in (b"II*\0", b"MM\0*"):
-        return "a TIFF of a kind that is not read (16-bit gray with alpha, say): save it as PNG"
+        return "a TIFF that is damaged, or of a kind that is not read (16-bit gray with alpha)"
     return "not an image of a known format"

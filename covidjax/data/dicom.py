@@ -7,6 +7,7 @@ each element of the header does is listed in docs/dicom.md.
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -69,7 +70,8 @@ def _decoding() -> Iterator[None]:
         except DicomError:
             raise
         except Exception as error:  # a broken header can break any part of the parser
-            reason = " ".join(str(error).split())[:200]
+            # Without the values that it quotes: they may be a patient's.
+            reason = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", " ".join(str(error).split()))[:200]
             named = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
             raise DicomError(f"a DICOM file that is damaged or cut off ({named})") from error
 
@@ -89,7 +91,7 @@ def _parsed(data: bytes) -> tuple[pydicom.Dataset, tuple[str, ...]]:
 
 def _check_kind(dataset: Any) -> None:
     """Raises DicomError for what the header says is no single radiograph."""
-    modality = str(dataset.get("Modality", "") or "").strip().upper()
+    modality = dicom_stored.code_word(dataset, "Modality")
     if "PixelData" not in dataset:
         if not len(dataset):
             raise DicomError("not a DICOM file")

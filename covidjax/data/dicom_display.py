@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data import dicom_views
-from covidjax.data.dicom_stored import DicomError, Stored
+from covidjax.data.dicom_stored import DicomError, Stored, code_word
 from covidjax.data.dicom_table import read_table
 
 Floats = NDArray[np.float64]
@@ -55,13 +55,13 @@ def is_falling(dataset: Any, stored: Stored) -> bool:
 def header_notes(dataset: Any) -> tuple[str, ...]:
     """Notes on what the header says besides of the picture, and what is not done about it."""
     notes = []
-    part = " ".join(_texts(dataset.get("BodyPartExamined"))).upper()
+    part = code_word(dataset, "BodyPartExamined")
     if part and not any(word in part for word in CHEST):
-        notes.append(f"BodyPartExamined is {part[:40]}")
+        notes.append(f"BodyPartExamined is {part}")
     aspect = _texts(dataset.get("PixelAspectRatio"))
     if len(aspect) == 2 and aspect[0] != aspect[1]:
         notes.append(f"pixels are not square ({':'.join(aspect)[:20]}): passed over")
-    if _texts(dataset.get("PresentationIntentType")) == ["FOR PROCESSING"]:
+    if code_word(dataset, "PresentationIntentType") == "FOR PROCESSING":
         notes.append("raw values, meant for processing and not for display")
     if dataset.get("ShutterShape"):
         notes.append("display shutter passed over")
@@ -138,7 +138,7 @@ def _contrasted(
                 return gray, (*notes, "VOI table applied", *table.notes)
             why = "shows nothing"
         notes.append(f"VOI table {why}: passed over")
-    named = " ".join(_texts(dataset.get("VOILUTFunction"))).upper() or "LINEAR"
+    named = code_word(dataset, "VOILUTFunction") or "LINEAR"
     function = named if named in FUNCTIONS else "LINEAR"
     for center, width in _windows(dataset):
         text = f"window {center:g}, {width:g}"
@@ -150,7 +150,7 @@ def _contrasted(
             notes.append(f"{text} shows nothing: passed over")
             continue
         if function != named:
-            notes.append(f"VOILUTFunction {named[:20]} is unknown: taken as LINEAR")
+            notes.append(f"VOILUTFunction {named} is unknown: taken as LINEAR")
         return gray, (*notes, f"{text} applied")
     low, high = values[occurs].min(), values[occurs].max()
     if high - low >= FILLED * (limits[1] - limits[0]):
@@ -189,12 +189,12 @@ def _window(values: Floats, center: float, width: float, function: str) -> Float
 def _is_inverted(dataset: Any) -> tuple[bool, tuple[str, ...]]:
     """Whether small values are white. MONOCHROME1 and INVERSE say the same, not the opposite."""
     kind = dataset.PhotometricInterpretation
-    shape = " ".join(str(dataset.get("PresentationLUTShape") or "").upper().split())
+    shape = code_word(dataset, "PresentationLUTShape")
     notes = []
     if dataset.get("PresentationLUTSequence"):
         notes.append("presentation table passed over")
     if shape not in ("", "IDENTITY", "INVERSE"):
-        notes.append(f"PresentationLUTShape {shape[:20]} passed over")
+        notes.append(f"PresentationLUTShape {shape} passed over")
     if kind == "MONOCHROME1":
         against = ", though PresentationLUTShape is IDENTITY" if shape == "IDENTITY" else ""
         return True, (f"MONOCHROME1 inverted{against}", *notes)

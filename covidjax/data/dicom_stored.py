@@ -3,15 +3,25 @@
 PS3.3, C.7.6.3 (image pixels) and C.7.5.1 (padding); PS3.5, chapter 8 (how cells are packed).
 """
 
+import io
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom import pixels
-from pydicom.uid import RLELossless
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage
 
+from covidjax.data import apart
 from tfds_coronahack.decoding import MAX_PIXELS
 
+# What decoding asks of a header.
+PIXEL_ELEMENTS = (
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 # Of 255: how far three channels may lie apart and still be one gray (JPEG rounds each).
 CHANNELS_APART = 2
@@ -48,8 +58,7 @@ def complete(dataset: Any) -> tuple[str, ...]:
     if rows * columns > MAX_PIXELS:
         raise DicomError(f"{columns} x {rows} pixels are too many, {MAX_PIXELS:,} are the most")
     samples = int(dataset.get("SamplesPerPixel") or 1)
-    named = str(dataset.get("PhotometricInterpretation") or "")
-    kind = " ".join(named.upper().replace("\0", " ").split())
+    kind = code_word(dataset, "PhotometricInterpretation")
     if not kind:
         kind = "MONOCHROME2" if samples == 1 else "RGB"
         notes.append(f"PhotometricInterpretation missing: taken as {kind}")
@@ -73,6 +82,18 @@ def complete(dataset: Any) -> tuple[str, ...]:
     if samples > 1 and dataset.get("PlanarConfiguration") is None:
         dataset.PlanarConfiguration = 0
     return tuple(notes)
+
+
+def code_word(dataset: Any, name: str) -> str:
+    """An element's first code word (VR CS) in capitals, "" where it has none.
+
+    At most 16 letters, digits, blanks and underscores, as the standard has it: a damaged header may
+    hold anything there, a patient's name too, and what it holds is printed.
+    """
+    value = dataset.get(name)
+    texts = [value] if isinstance(value, str) or value is None else list(value)
+    first = str(texts[0] or "") if texts else ""
+    return " ".join(re.sub(r"[^A-Z0-9_ ]", " ", first.upper()).split())[:16]
 
 
 def read_pixels(dataset: Any) -> Stored:
@@ -112,15 +133,44 @@ def embedded_overlays(dataset: Any) -> list[int]:
 
 def _decoded(dataset: Any) -> NDArray[Any]:
     """The cells, [height, width] or [height, width, 3]; which of their bits count comes later."""
-    try:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
         return np.asarray(pixels.pixel_array(dataset, correct_unused_bits=False))
-    except (RuntimeError, NotImplementedError) as error:
-        text, name = str(error).lower(), dataset.file_meta.TransferSyntaxUID.name
-        if "missing dependencies" in text:
-            raise DicomError(f"compressed as {name}: `pip install python-gdcm` reads it") from error
-        if "does not support" in text or "no pixel data decoders" in text:
-            raise DicomError(f"compressed as {name}, which is not read: decompress it") from error
-        raise
+    try:
+        plugins = pixels.get_decoder(syntax).available_plugins
+    except NotImplementedError as error:
+        raise DicomError(
+            f"compressed as {syntax.name}, which is not read: decompress it"
+        ) from error
+    if not plugins:
+        raise DicomError(f"compressed as {syntax.name}: `pip install python-gdcm` reads it")
+    reason = ""
+    for plugin in sorted(plugins, key=lambda name: name == "gdcm"):
+        try:
+            if plugin == "gdcm":
+                return apart.decode(_file_bytes(dataset))
+            options: dict[str, Any] = {"decoding_plugin": plugin, "correct_unused_bits": False}
+            return np.asarray(pixels.pixel_array(dataset, **options))
+        except Exception as error:  # each plugin has its own; the next one may read it
+            reason = reason or " ".join(str(error).split())[:200] or type(error).__name__
+    raise DicomError(f"compressed as {syntax.name}, and damaged or cut off ({reason})")
+
+
+def _file_bytes(dataset: Any) -> bytes:
+    """What the pixels need of a file, and nothing of whom it shows."""
+    bare = pydicom.Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    bare.file_meta.MediaStorageSOPInstanceUID = UID("1.2")
+    for element in dataset.group_dataset(0x0028):
+        if element.keyword in PIXEL_ELEMENTS:
+            bare[element.tag] = element
+    for element in dataset.group_dataset(0x7FE0):
+        bare[element.tag] = element
+    file = io.BytesIO()
+    bare.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _one_channel(dataset: Any, cells: NDArray[Any]) -> NDArray[Any]:

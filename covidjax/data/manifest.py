@@ -43,25 +43,10 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
     """The folds of a manifest, checked against the data.
 
     Raises:
-      ManifestError: no such file, a wrong hash, missing columns, a part without images, images that
-        the data lack or that the task does not use.
+      ManifestError: as `read_rows`; a part without images, images that the data lack or that the
+        task does not use.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(f"data.manifest={path}: {error.strerror}") from error
-    first, _, body = text.partition("\n")
-    if not first.startswith(MARK):
-        raise ManifestError(f"{path} is no split manifest: its first line must begin {MARK!r}")
-    if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).removesuffix(
-        " PHANTOM"
-    ):
-        raise ManifestError(f"{path} was changed since it was written: its hash does not fit")
-    frame = pd.read_csv(
-        io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False
-    )
-    if list(frame.columns) != ["image", "group", "fold", "part"]:
-        raise ManifestError(f"{path} has the columns {', '.join(frame.columns)}")
+    frame = read_rows(path)
     try:
         folds = splits.from_columns(frame.to_dict("list"), table)
     except ValueError as error:
@@ -75,6 +60,33 @@ def read(path: Path, table: pd.DataFrame, labels: NDArray[np.int32]) -> list[spl
             f"{path} holds images that the task does not use: it is of another task"
         )
     return folds
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a manifest, `image,group,fold,part`, as they were written.
+
+    Raises:
+      ManifestError: no such file, no text, a wrong hash, or other columns.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"data.manifest={path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is no split manifest: it is no text") from error
+    first, _, body = text.partition("\n")
+    if not first.startswith(MARK):
+        raise ManifestError(f"{path} is no split manifest: its first line must begin {MARK!r}")
+    if hashlib.sha256(body.encode()).hexdigest() != first.removeprefix(MARK).removesuffix(
+        " PHANTOM"
+    ):
+        raise ManifestError(f"{path} was changed since it was written: its hash does not fit")
+    frame = pd.read_csv(
+        io.StringIO(body), dtype={"image": str, "group": str}, keep_default_na=False
+    )
+    if list(frame.columns) != ["image", "group", "fold", "part"]:
+        raise ManifestError(f"{path} has the columns {', '.join(frame.columns)}")
+    return frame
 
 
 def _body(folds: Sequence[splits.Fold], table: pd.DataFrame) -> str:

@@ -135,10 +135,7 @@ def every_fold(
 ) -> list[splits.Fold]:
     """The folds of a manifest where one is given, else of the config's split."""
     if config.data.manifest:
-        try:
-            folds = manifest.read(expanded(config.data.manifest), table, labels)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"config.data.manifest={config.data.manifest} is no text") from error
+        folds = manifest.read(expanded(config.data.manifest), table, labels)
         classify_check.check_manifest(config, folds, labels)
     elif config.split == "official":
         folds = splits.official(

@@ -5,7 +5,6 @@ training them; prediction, evidence and results follow as in any run. Each of th
 the same config but for `fold`, the same data, and the same patients in each part.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import ml_collections
 import pandas as pd
 
-from covidjax.data import manifest, source
+from covidjax.data import locking, manifest, source
 from covidjax.data.splits import Fold
 from covidjax.experiments import workdir
 from tfds_coronahack.paths import expanded
@@ -34,8 +33,9 @@ def check(
         try:
             saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             before, data = saved["config"], saved["data"]
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{setting} holds no run of {fold.name}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or f"config.json: {error!r}"
+            raise ValueError(f"{setting} holds no run of {fold.name} ({reason})") from error
         if not (folder / "results.json").exists():
             raise ValueError(f"{setting} is not finished")
         if not (folder / "checkpoints").is_dir():
@@ -70,11 +70,11 @@ def gather(config: ml_collections.ConfigDict, folds: Sequence[Fold], folder: Pat
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(network, unfinished, copy_function=_link)
             unfinished.rename(target)
-        with contextlib.suppress(OSError):
+        if (run / "metrics.jsonl").exists():
             lines.append((run / "metrics.jsonl").read_text(encoding="utf-8"))
-    record = folder / "metrics.jsonl"
-    if not record.exists():
-        record.write_text("".join(lines), encoding="utf-8")
+    if not (folder / "metrics.jsonl").exists():
+        with locking.temporary(folder / "metrics.jsonl") as file:
+            file.write("".join(lines).encode())
 
 
 def _folder(config: ml_collections.ConfigDict, fold: Fold) -> Path:

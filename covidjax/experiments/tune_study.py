@@ -8,11 +8,12 @@ since it was last seen.
 """
 
 import re
+import sys
 import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -235,9 +236,15 @@ def _signs_of_life(trial: optuna.Trial) -> Iterator[None]:
     over = Event()
 
     def tell() -> None:
+        failed = ""
         while True:
-            with suppress(Exception):  # a storage that is busy or gone: the next time
+            try:
                 trial.set_user_attr("seen", time.time())
+            except Exception as error:  # the storage's own kinds; the next time may go well
+                if not failed:
+                    failed = " ".join(str(error).split())[:200] or type(error).__name__
+                    text = f"the study's storage does not answer ({failed}); it is tried again"
+                    print(f"WARNING: trial {trial.number}: {text}", file=sys.stderr)
             if over.wait(SEEN_EVERY):
                 return
 

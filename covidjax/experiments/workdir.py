@@ -125,7 +125,7 @@ def join(
 
 def _check_checkpoints_place(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """Raises WorkdirError where checkpoints would be written and could not be read again."""
-    if config.experiment not in WITH_CHECKPOINTS:
+    if config.get("experiment") not in WITH_CHECKPOINTS:
         return
     setting = "config.checkpoint_dir" if config.get("checkpoint_dir") else "workdir"
     try:

@@ -42,10 +42,7 @@ def comparable(runs: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
 
 def struck(run: Run) -> bool:
     """Whether the run's AUROC is printed struck through, by its audit."""
-    try:
-        return model_card.struck(run.results)
-    except (KeyError, TypeError, ValueError, StopIteration, AttributeError):
-        return False
+    return model_card.struck(run.results)
 
 
 def results(runs: Sequence[Run]) -> list[Grid]:

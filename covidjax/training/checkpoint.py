@@ -236,7 +236,7 @@ def check_place(folder: Folder) -> None:
     files of a folder beside; and tensorstore wants UTF-8 and takes a backslash for a slash.
     """
     text = os.fspath(folder)
-    if found := [character for character in "[]*?\\" if character in text]:
+    if found := [character for character in "[*?\\" if character in text]:
         raise ValueError(f"checkpoints cannot be kept in {text}, for the {found[0]} in its name")
     try:
         text.encode()

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from covidjax.data import manifest
 from covidjax.data.source import Prepared
 from covidjax.data.splits import Fold, LeakError
 from covidjax.training import sharding
@@ -133,15 +134,10 @@ def _check_unseen(
     if phantom and data["fingerprint"] != prepared.fingerprint:
         return
     try:
-        split = pd.read_csv(
-            workdir / "split.csv",
-            skiprows=1,
-            dtype={"image": str, "group": str},
-            keep_default_na=False,
-        )
-    except (OSError, ValueError) as error:
+        split = manifest.read_rows(workdir / "split.csv")
+    except manifest.ManifestError as error:
         raise sources.SourceError(
-            f"config.init={init}: cannot read its split.csv: {error}"
+            f"config.init={init}: what it was trained on is not known: {error}"
         ) from error
     number = re.match(r"fold(\d+)", chosen)
     if number:

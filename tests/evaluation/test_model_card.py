@@ -100,6 +100,16 @@ def test_a_missing_interval_does_not_strike():
     assert not struck(results) and "~~" not in model_card(results, CONFIG)
 
 
+@pytest.mark.parametrize(
+    "malformed",
+    [None, [], {}, "border", {"border": None}, {"border": {}}, {"border": {"auroc": 0.98}},
+     {"border": {"auroc": {"value": 0.5}}}, {"border": {"auroc": {"value": 0.5, "ci95": [0.4]}}},
+     {"border": {"auroc": {"value": "0.5", "ci95": [0.4, 0.6]}}}],
+)  # fmt: skip
+def test_an_audit_that_cannot_be_read_strikes(malformed):
+    assert struck(found() | {"audit": malformed})
+
+
 def test_without_an_audit_the_card_says_so():
     assert "Not measured: nothing says how much" in model_card(found(), CONFIG)
 

@@ -89,6 +89,43 @@ def test_help_for_a_config_lists_its_fields_with_values_and_notes() -> None:
     assert equalize.endswith("none, histogram, clahe")
 
 
+# Fields that several experiments have, and a word that stands in one experiment's text alone.
+OWN_TEXTS = {
+    "cnn": {"patience": "AUROC", "seed": "augmentation", "select": "epoch", "dtype": "logits"},
+    "resnet": {"validation": "kfold", "select": "epoch", "patience": "AUROC"},
+    "dae": {"patience": "PSNR", "seed": "noise", "validation": "random part"},
+    "dip": {"seed": "perturbations"},
+    "eda": {"seed": "embedding", "data.archive": "Kaggle's zip, or the folder it unpacks to"},
+    "tune_dae": {"patience": "PSNR"},
+    "tune_dae.py:target=cnn": {"patience": "AUROC"},
+}
+
+
+@pytest.mark.parametrize("name", OWN_TEXTS)
+def test_the_help_of_a_config_has_its_own_texts(name: str) -> None:
+    path = f"{ROOT}/configs/{name}" if ":" in name else f"{ROOT}/configs/{name}.py"
+    lines = command_line.help_text(["launch.py", f"--config={path}", "--help"]).splitlines()
+    for field, word in OWN_TEXTS[name].items():
+        [line] = [line for line in lines if line.startswith(f"  --config.{field}=")]
+        assert word in line
+
+
+def test_a_config_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = command_line.with_config(["launch.py", "--config=configs/cnn.py:task=cause", "--dry"])
+    assert found == ["launch.py", f"{CONFIG}:task=cause", "--dry"]
+    apart = command_line.with_config(["launch.py", "--config", "configs/cnn.py"])
+    assert apart == ["launch.py", "--config", CONFIG.partition("=")[2]]
+    mine = tmp_path / "configs" / "cnn.py"
+    mine.parent.mkdir()
+    mine.write_text("")
+    here = ["launch.py", "--config=configs/cnn.py"]
+    assert command_line.with_config(here) == here  # one's own goes first
+    assert command_line.help_text(["launch.py", CONFIG, "--help"]).startswith(f"{ROOT}/configs")
+
+
 def test_help_for_no_config_fails() -> None:
     with pytest.raises(FileNotFoundError):
         command_line.help_text(["launch.py", "--help", "--config=/nowhere.py"])

@@ -210,3 +210,32 @@ def test_a_process_waits_for_the_coordinator_s_folder_and_must_see_it(
     (tmp_path / "run" / "config.json").write_text("{}")
     with workdir.claim(tmp_path / "run", config(), PREPARED, "split") as finished:
         assert finished
+
+
+def with_checkpoints(folder: str) -> ml_collections.ConfigDict:
+    fields = {"experiment": "classify", "checkpoint_dir": folder}
+    return ml_collections.ConfigDict(config().to_dict() | fields).lock()
+
+
+@pytest.mark.parametrize("name", ["run[seed=0]", "run*", "run?", "back\\slash", "caf\udce9"])
+def test_a_folder_that_checkpoints_could_not_be_read_from_is_refused_before_training(
+    tmp_path: Path, name: str
+) -> None:
+    for setting, folder, checkpoint_dir in (
+        ("--workdir", tmp_path / name, ""),
+        ("--config.checkpoint_dir", tmp_path / "run", str(tmp_path / name)),
+    ):
+        given = with_checkpoints(checkpoint_dir)
+        with (
+            pytest.raises(workdir.WorkdirError, match=f"{setting}: checkpoints cannot be kept in"),
+            workdir.claim(folder, given, PREPARED, "s"),
+        ):
+            pass
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "Müller 💡", "100%", "{x}", "a#b;c", "run]"])
+def test_other_odd_names_work(tmp_path: Path, name: str) -> None:
+    given = with_checkpoints("")
+    with workdir.claim(tmp_path / name, given, PREPARED, "s") as finished:
+        assert not finished

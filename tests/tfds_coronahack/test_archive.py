@@ -3,8 +3,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from coronahack_archives import ROOT, archive_files
 
-from tfds_coronahack.archive import ArchiveError, EntryError, archive_key, locate, open_archive
+from tfds_coronahack.archive import (
+    Archive,
+    ArchiveError,
+    EntryError,
+    archive_key,
+    locate,
+    open_archive,
+)
 
 METADATA = "Chest_xray_Corona_Metadata.csv"
 NAME = ("train", "IM-0115-0001.jpeg")
@@ -108,3 +116,54 @@ def test_key_of_a_folder_changes_with_an_image_and_not_with_data_prepared_beside
     assert archive_key(path) == before
     next(path.rglob("*.jpeg")).write_bytes(b"changed")
     assert archive_key(path) != before
+
+
+def test_a_zip_with_backslashes_is_read_as_one_with_slashes(tmp_path: Path):
+    path = tmp_path / "windows.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in archive_files().items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name.replace("/", "\\")  # as some programs of Windows write it
+            file.writestr(info, data)
+        folder = zipfile.ZipInfo("x")
+        folder.filename = "empty\\train\\"
+        file.writestr(folder, b"")
+    assert locate(tmp_path) == path
+    with open_archive(path) as archive:
+        assert len(archive.images) == 7 and archive.other_files == ()
+        assert archive.read(archive.images[NAME]).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("name", ["STORED", "DEFLATED", "BZIP2", "LZMA"])
+def test_a_damaged_entry_of_any_compression_is_an_entry_error(tmp_path: Path, name: str):
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w", getattr(zipfile, f"ZIP_{name}")) as file:
+        for entry, data in archive_files().items():
+            file.writestr(entry, data)
+        info = file.getinfo(f"{ROOT}/train/{NAME[1]}")
+        begin, size = info.header_offset + 30 + len(info.filename), info.compress_size
+    data = bytearray(path.read_bytes())
+    data[begin + size // 3 : begin + size // 2] = b"\x55" * (size // 2 - size // 3)
+    path.write_bytes(data)
+    with open_archive(path) as archive:
+        with pytest.raises(EntryError, match="broken in the zip"):
+            archive.read(archive.images[NAME])
+        assert sum(_is_read(archive, entry) for entry in archive.images.values()) == 6
+
+
+def _is_read(archive: Archive, entry: str) -> bool:
+    try:
+        return archive.read(entry).startswith(b"\xff\xd8")
+    except EntryError:
+        return False
+
+
+def test_train_and_test_may_be_links(make_folder, tmp_path: Path):
+    real = make_folder("real")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    shutil.copy(real / METADATA, linked)
+    for split in ("train", "test"):
+        (linked / split).symlink_to(next(real.rglob(split)))
+    with open_archive(linked) as archive:
+        assert len(archive.images) == 7

@@ -73,3 +73,10 @@ def test_broken_metadata_is_refused(data, message):
 
 def test_byte_order_mark_of_a_spreadsheet_does_no_harm():
     assert len(parse_rows(b"\xef\xbb\xbf" + metadata_csv(ROWS), "x.zip")[0]) == len(ROWS)
+
+
+def test_a_table_that_csv_cannot_read_is_one_line():
+    line = "1,a" + "x" * 200_000 + ",Normal,TRAIN,,\n"  # over the csv module's limit of a field
+    with pytest.raises(ArchiveError, match="line . of .* cannot be read: field larger") as caught:
+        parse_rows((",".join(HEADER) + "\n" + line).encode(), "a.zip")
+    assert "\n" not in str(caught.value)

@@ -16,6 +16,7 @@ from covidjax.training.checkpoint import (
     Checkpoints,
     Progress,
     absolute,
+    check_place,
     evaluated_part,
     root,
 )
@@ -222,3 +223,18 @@ def test_an_address_of_a_store_stays_as_it_is(tmp_path):
     nowhere = ml_collections.ConfigDict({"checkpoint_dir": ""})
     assert str(root(nowhere, tmp_path)) == str(tmp_path / "checkpoints")
     assert str(absolute(Path("runs/a"))) == str(Path("runs/a").absolute())
+
+
+@pytest.mark.parametrize("name", ["a b", "Müller 💡", "100%", "{x}", "a#b;c", "run]", "~"])
+def test_checkpoints_are_read_again_from_folders_with_odd_names(tmp_path, start, trained, name):
+    check_place(tmp_path / name)
+    with Checkpoints(tmp_path / name) as kept:
+        kept.save_last(trained, tiny.make_batches(), Progress())
+    state, _, _ = reopened(tmp_path / name, start())
+    jax.tree.map(np.testing.assert_array_equal, state, trained)
+
+
+def test_a_tilde_is_the_home_folder_and_an_address_stays_as_it_is(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(absolute("~/kept")) == "/home/somebody/kept"
+    assert str(absolute("gs://bucket/~/kept")) == "gs://bucket/~/kept"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 from pathlib import Path
 
@@ -219,3 +220,12 @@ def test_the_help_of_widen_shows_every_command_of_the_way(
     shown = capsys.readouterr().out
     assert shown.startswith("usage: python -m covidjax.transfer.widen")
     assert shown.count("python launch.py") == 3 and "init=run:runs/pretrained" in shown
+
+
+def test_an_edited_split_of_the_earlier_run_is_refused(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "edited"
+    shutil.copytree(run, folder)
+    text = (folder / "split.csv").read_text()
+    (folder / "split.csv").write_text(text.replace("train", "test", 1))
+    with pytest.raises(sources.SourceError, match="was changed since it was written"):
+        check(f"run:{folder}", 0)
