@@ -10,7 +10,8 @@ audit's verdict.
     program = jax.export.deserialize(bytearray(pathlib.Path("FILE").read_bytes()))
     probabilities = program.call(images)
 
-It is compiled anew for each size of images. `predict` decodes large JPEG files at a reduced scale,
+JAX reads such a file for six months after the version that wrote it was released; FILE.json names
+that version. It is compiled anew for each size of images. `predict` decodes large JPEG files at a reduced scale,
 as training did, so its probabilities for them differ (by up to 0.02 in 13 of the archive's).
 """
 
@@ -22,12 +23,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+import covidjax
 from covidjax.data import locking, preprocess_jax
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, objective, trained
 from covidjax.experiments.commands import documented, path_argument, run_command
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+PROMISE = (
+    "by the JAX that wrote it, {}, and by those that are released in the six months after it; after "
+    "that export the run again"
+)
 WARNING = "research only: no medical device, and no more than the verdict says"
 
 
@@ -108,6 +114,8 @@ def describe(run: trained.Trained) -> dict[str, Any]:
         else "the most probable class",
         "verdict": run.verdict,
         "warning": WARNING,
+        "written_by": {"jax": jax.__version__, "covidjax": covidjax.__version__},
+        "readable": PROMISE.format(jax.__version__),
         "networks": len(run.networks),
         "platforms": list(PLATFORMS),
         "input": {

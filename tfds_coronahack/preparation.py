@@ -99,8 +99,8 @@ def _pipeline_options(options: Sequence[str]) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise ArchiveError(
-            "Apache Beam is not installed; in an environment of its own:\n"
-            'pip install "covidjax[tfds-cli]"'
+            "Apache Beam is not installed; in an environment of its own, in the project's folder:\n"
+            'pip install ".[tfds-cli]"'
         ) from error
     return PipelineOptions(list(options))
 

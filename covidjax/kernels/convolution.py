@@ -33,9 +33,13 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 Images = Float[Array, "batch height width channels"]
 
 
-def convolution_of(kernels: str) -> Callable[..., Images] | None:
-    """What `nn.Conv` takes as `conv_general_dilated`: with kernels="plain" linen's default."""
-    return conv_general_dilated if kernels == "auto" else None
+def convolution_of(kernels: str) -> Callable[[], Callable[..., Images]] | None:
+    """What `nn.Conv` takes as `conv_general_dilated_cls`: with kernels="plain" linen's default."""
+    return _ours if kernels == "auto" else None
+
+
+def _ours() -> Callable[..., Images]:
+    return conv_general_dilated
 
 
 def conv_general_dilated(
@@ -45,7 +49,7 @@ def conv_general_dilated(
     padding: Sequence[tuple[int, int]] | str,
     **kwargs: Any,
 ) -> Images:
-    """`lax.conv_general_dilated` for linen's `nn.Conv(conv_general_dilated=...)`, NHWC and HWIO."""
+    """`lax.conv_general_dilated` for linen's `nn.Conv`, NHWC and HWIO."""
     kernel, strides = rhs.shape[:2], (window_strides[0], window_strides[1])
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], kernel, strides, padding)

@@ -50,7 +50,7 @@ class CNN(nn.Module):
                     use_bias=False,
                     kernel_init=HE_NORMAL,
                     dtype=self.dtype,
-                    conv_general_dilated=convolution_of(self.kernels),
+                    conv_general_dilated_cls=convolution_of(self.kernels),
                 )(x)
                 x = nn.relu(norm()(x))
         self.sow("intermediates", "maps", x)

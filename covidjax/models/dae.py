@@ -222,7 +222,7 @@ def _convolution(dtype: jnp.dtype, kernels: str, *, use_bias: bool) -> Callable[
         use_bias=use_bias,
         kernel_init=HE_NORMAL,
         dtype=dtype,
-        conv_general_dilated=convolution_of(kernels),
+        conv_general_dilated_cls=convolution_of(kernels),
     )
 
 

@@ -85,7 +85,7 @@ def convolution(
         use_bias=False,
         kernel_init=HE_FAN_OUT,
         dtype=dtype,
-        conv_general_dilated=convolution_of(kernels),
+        conv_general_dilated_cls=convolution_of(kernels),
         name=name,
     )
 

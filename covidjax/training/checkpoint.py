@@ -293,7 +293,7 @@ def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
 
 def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
+        preservation_policy=ocp.checkpoint_managers.LatestN(n=keep),
         create=True,
         multiprocessing_options=ocp.options.MultiprocessingOptions(
             barrier_sync_key_prefix=f"covidjax{next(_numbers)}"

@@ -89,7 +89,7 @@ def _safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         import safetensors
     except ImportError as error:
-        raise SourceError(f'{path} needs safetensors: pip install "covidjax[transfer]"') from error
+        raise SourceError(f'{path} needs safetensors: pip install -e ".[transfer]"') from error
     try:
         # Through JAX, because NumPy alone has no bfloat16.
         with safetensors.safe_open(path, framework="flax") as file:
@@ -131,9 +131,7 @@ def _download(init: str) -> tuple[Path, dict[str, Any]]:
     try:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
-        raise SourceError(
-            f'{init} needs huggingface_hub: pip install "covidjax[transfer]"'
-        ) from error
+        raise SourceError(f'{init} needs huggingface_hub: pip install -e ".[transfer]"') from error
     parts = init.removeprefix("hf://").split("/", 2)
     if len(parts) < 2 or not all(parts):
         raise SourceError(f"config.init={init}: write hf://OWNER/NAME or hf://OWNER/NAME/FILE")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from covidjax.kernels.convolution import SMALL_SIDE, conv_general_dilated
+from covidjax.kernels.convolution import SMALL_SIDE, conv_general_dilated, convolution_of
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -114,8 +114,8 @@ def test_larger_grouped_and_dilated_convolutions_are_left_to_xla():
 def test_linens_convolution_gives_the_same_with_it(options):
     x = draw((2, 3, 3, 4), 0)
     layers = [
-        nn.Conv(6, (3, 3), padding=1, conv_general_dilated=function, **options)
-        for function in (conv_general_dilated, None)
+        nn.Conv(6, (3, 3), padding=1, conv_general_dilated_cls=convolution_of(kernels), **options)
+        for kernels in ("auto", "plain")
     ]
     groups = options.get("feature_group_count", 1)
     variables = {"params": {"kernel": draw((3, 3, 4 // groups, 6), 1), "bias": draw((6,), 2)}}

@@ -131,4 +131,4 @@ def test_what_an_older_builder_prepared_is_built_anew_beside_it(archives, tmp_pa
 def test_beam_that_is_not_installed_is_named(archives, tmp_path: Path, capsys) -> None:
     arguments = [f"--archive={archives[0]}", f"--data_dir={tmp_path}"]
     assert main([*arguments, "--beam_pipeline_options=runner=DirectRunner"]) == 2
-    assert "covidjax[tfds-cli]" in capsys.readouterr().err
+    assert ".[tfds-cli]" in capsys.readouterr().err
