@@ -11,8 +11,9 @@ audit's verdict.
     probabilities = program.call(images)
 
 JAX reads such a file for six months after the version that wrote it was released; FILE.json names
-that version. It is compiled anew for each size of images. `predict` decodes large JPEG files at a reduced scale,
-as training did, so its probabilities for them differ (by up to 0.02 in 13 of the archive's).
+that version. It is compiled anew for each size of images. `predict` decodes large JPEG files at a
+reduced scale, as training did, so its probabilities for them differ (by up to 0.02 in 13 of the
+archive's).
 """
 
 import sys
@@ -31,8 +32,8 @@ from covidjax.experiments.commands import documented, path_argument, run_command
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISE = (
-    "by the JAX that wrote it, {}, and by those that are released in the six months after it; after "
-    "that export the run again"
+    "by the JAX that wrote it, {}, and by those that are released in the six months after it; then "
+    "export the run again"
 )
 WARNING = "research only: no medical device, and no more than the verdict says"
 
