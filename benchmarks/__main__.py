@@ -35,6 +35,7 @@ from benchmarks import (
 from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
+from covidjax.experiments.commands import path_argument
 from covidjax.experiments.fields import nearest
 
 BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--json",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help='also write {NAME: {"ratio", "low", "high", "ours", "theirs", "unit"}}; null where '
         "there is no rival",
@@ -157,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--archive",
-        type=Path,
+        type=path_argument,
         metavar="PATH",
         help="CoronaHack's zip or folder, for input_full_size and build, which use all of it "
         "(default: 240 synthetic JPEG films of about 1,300 x 1,000 pixels)",

@@ -9,7 +9,6 @@ random weights and inputs of their own. By default 8 images at 128 px, 3 seeds, 
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.compare import progress
 from covidjax.data import cache, source
 from covidjax.experiments import dip_fit, dip_queue
+from covidjax.experiments.commands import path_argument
 from covidjax.kernels import build
 from covidjax.models.unet import SkipHourglass
 
@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--archive", type=Path, default=None, help="CoronaHack's zip or folder")
+    parser.add_argument(
+        "--archive", type=path_argument, default=None, help="CoronaHack's zip or folder"
+    )
     for name, value in (("images", 8), ("seeds", 3), ("steps", 1000), ("size", 128), ("width", 32)):
         parser.add_argument(f"--{name}", type=int, default=value, metavar="N")
     return parser

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# What would move a terminal's cursor or end a line; and lone surrogates, which stand for bytes.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What would move a terminal's cursor or end a line.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class NoHomeError(OSError):
@@ -32,8 +32,15 @@ def readable(path: Path | str) -> str:
 
     Bytes of a name that are no UTF-8 become `\xe9`, and so do control characters.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", encodable(os.fspath(path)))
+
+
+def encodable(text: str) -> str:
+    r"""The text, in which bytes of a name that are no UTF-8 have become `\xe9` and their like."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def files_below(folder: Path, left_out: Sequence[Path] = ()) -> Iterator[Path]:

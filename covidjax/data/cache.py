@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data import locking, preprocess, source, table
+from covidjax.data import locking, preprocess, reading, source, table
 from tfds_coronahack import decoding
 from tfds_coronahack.threads import in_turn
 
@@ -151,8 +151,8 @@ def _decode_all(
             try:
                 gray = decoding.decode_gray(example["image"], min_side=DECODE_SCALE * size)
                 image[:] = preprocess.prepare_image(gray, size, equalize, resize)
-            except decoding.UnreadableImageError as error:
-                failures.append(f"{example['image/name'].decode()}: {error}")
+            except Exception as error:  # whatever is wrong with one image is that image's alone
+                failures.append(f"{example['image/name'].decode()}: {reading.reason(error)}")
         return pixels, failures
 
     # Records are read here and decoded by the threads (Pillow and OpenCV release the GIL), a few

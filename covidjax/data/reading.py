@@ -84,7 +84,7 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
 def reason(error: Exception) -> str:
     """Why a file was not read or written, in one line; of what nobody foresaw with its type."""
     text = " ".join(str(error).split())[:300]
-    if isinstance(error, ReadingError):
+    if isinstance(error, ReadingError | decoding.UnreadableImageError):
         return text
     if isinstance(error, OSError):
         return error.strerror or text

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from covidjax.data.locking import temporary
+from tfds_coronahack.paths import encodable
 
 PHANTOM_WARNING = "PHANTOM: synthetic images; these figures say nothing about patients"
 
@@ -23,8 +24,8 @@ class ResultsError(ValueError):
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
     """Writes results as indented JSON, in the given order.
 
-    Numbers and arrays of NumPy and JAX become numbers and lists; paths become text; nan and the
-    infinities, which JSON does not know, become null.
+    Numbers and arrays of NumPy and JAX become numbers and lists; paths become text, whose bytes that
+    are no UTF-8 are escaped; nan and the infinities, which JSON does not know, become null.
 
     Raises:
       ResultsError: a value or a key that JSON cannot hold; names where it stands.
@@ -125,12 +126,14 @@ def _plain(value: Any, where: str) -> Any:
         return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return encodable(os.fspath(value))
     if hasattr(value, "__array__"):
         array = np.asarray(value)
         if array.dtype.kind == "V":  # bfloat16

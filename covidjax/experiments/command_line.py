@@ -260,6 +260,8 @@ def _config_argument(argv: Sequence[str]) -> tuple[str, str]:
 
 def _beside_script(path: str) -> str:
     """The path, or where it does not exist the one beside launch.py: it may run from anywhere."""
+    if path.startswith("~"):
+        return str(expanded(path))
     beside = Path(sys.argv[0]).resolve().parent / path
     return str(beside) if path and not Path(path).exists() and beside.is_file() else path
 

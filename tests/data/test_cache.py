@@ -242,6 +242,15 @@ def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_kept(prepared, 
     monkeypatch.undo()
 
 
+def test_what_nobody_foresaw_in_one_image_is_named_too(prepared, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError("in a filter")
+
+    monkeypatch.setattr(cache.preprocess, "prepare_image", broken)
+    with pytest.raises(cache.CacheError, match="ZeroDivisionError: in a filter"):
+        load(prepared)
+
+
 def test_a_damaged_dataset_is_an_error_that_says_so(prepared, tmp_path):
     copy = Path(shutil.copytree(prepared, tmp_path / "coronahack" / prepared.name))
     load(copy)

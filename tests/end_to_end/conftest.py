@@ -51,7 +51,7 @@ def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
 def launch(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Launched]:
     """Runs `python launch.py ARGUMENTS` to its end."""
 
-    def run(*arguments: str, timeout: int = 300) -> Launched:
+    def run(*arguments: str, timeout: int = 900) -> Launched:
         process = start(*arguments)
         out, err = process.communicate(timeout=timeout)
         return process.returncode, out, err
@@ -72,7 +72,7 @@ def launch_all(environment: dict[str, str]) -> Callable[..., list[Launched]]:
             capture_output=True,
             text=True,
             check=True,
-            timeout=600,
+            timeout=1800,
         )
         return [tuple(result) for result in json.loads(done.stdout)]
 

@@ -183,6 +183,71 @@ def test_bad_files_have_their_own_line_and_the_rest_go_on(runs, films, tmp_path,
         assert min(image.size) > 300
 
 
+def test_what_nobody_foresaw_in_one_file_is_that_files_line(runs, films, tmp_path, monkeypatch):
+    good = sorted(films.iterdir())[:3]
+    read = trained.prepare
+
+    def broken(run, path):
+        if path == good[1]:
+            raise ZeroDivisionError("in a decoder")
+        return read(run, path)
+
+    monkeypatch.setattr(trained, "prepare", broken)
+    out = tmp_path / "p.csv"
+    assert call(f"--run={runs['official']}", *good, f"--out={out}") == 1
+    found = rows_of(out)
+    assert found[good[1].name]["error"] == "ZeroDivisionError: in a decoder"
+    assert found[good[0].name]["call"] and found[good[2].name]["call"]
+
+
+def test_a_heatmap_that_cannot_be_written_leaves_the_probability(runs, films, tmp_path, capsys):
+    good = sorted(films.iterdir())[0]
+    (tmp_path / "m" / f"{good.name}.png").mkdir(parents=True)  # a folder in its place
+    arguments = [f"--run={runs['official']}", good, f"--heatmap={tmp_path / 'm'}"]
+    assert call(*arguments, f"--out={tmp_path / 'p.csv'}") == 1
+    assert "heatmap not written: Is a directory" in capsys.readouterr().out
+    row = rows_of(tmp_path / "p.csv")[good.name]
+    assert row["call"] and row["p_Normal"] and row["error"]
+
+
+def test_names_that_are_no_utf8_and_linked_folders_are_read(runs, films, tmp_path, capsys):
+    good = sorted(films.iterdir())[:2]
+    folder, real = tmp_path / "mixed", tmp_path / "real"
+    for place in (folder, real):
+        place.mkdir()
+    odd = os.fsdecode("Th\xf6rax.png".encode("latin-1"))
+    shutil.copy(good[0], folder / odd)
+    shutil.copy(good[1], real / "b.png")
+    (folder / "linked").symlink_to(real)
+    (real / "circle").symlink_to(folder)
+    out = tmp_path / "p.csv"
+    arguments = [f"--run={runs['official']}", folder, f"--out={out}", f"--heatmap={tmp_path}/m"]
+    assert call(*arguments) == 0
+    assert list(rows_of(out)) == [r"Th\xf6rax.png", "b.png"]
+    assert r"Th\xf6rax.png" in capsys.readouterr().out
+    assert call(f"--run={runs['official']}", "--json", folder) == 0
+    rows = json.loads(capsys.readouterr().out)["predictions"]
+    assert rows[0]["image"].endswith(r"Th\xf6rax.png")
+
+
+def test_a_reader_who_leaves_costs_no_row(runs, films, tmp_path, environment):
+    out = tmp_path / "p.csv"
+    command = [sys.executable, "-m", "covidjax.predict", f"--run={runs['official']}", str(films)]
+    process = subprocess.Popen(
+        [*command, f"--out={out}"],
+        cwd=Path(predict.__file__).parents[1],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout and process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    assert process.wait(900) == 0 and "Broken pipe" not in said and "Traceback" not in said
+    assert len(rows_of(out)) == len(list(films.iterdir()))
+
+
 def test_json_says_the_same_and_writes_nothing(runs, films, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
@@ -303,7 +368,7 @@ def test_the_exported_network_predicts_without_covidjax(runs, films, tmp_path, n
         env=kept,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["cpu", "cuda", "tpu"]

@@ -51,7 +51,7 @@ def study(start: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert not (folder / "results.json").exists()
     workers = [start(*command) for _ in range(2)]
     for worker in workers:
-        _, err = worker.communicate(timeout=300)
+        _, err = worker.communicate(timeout=900)
         assert worker.returncode == 0, err
     return folder
 

@@ -1,6 +1,8 @@
 """Result files: plain JSON, exact CSV, replaced in one step."""
 
 import json
+import os
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -109,3 +111,10 @@ def test_columns_that_do_not_fit_are_refused(tmp_path, image, label, probabiliti
     with pytest.raises(ResultsError, match=message):
         write_predictions(path, image, ["g", "h"], label, None, probabilities, ("N", "P"))
     assert not path.exists()
+
+
+def test_names_that_are_no_utf8_are_written_escaped(tmp_path):
+    odd = os.fsdecode("Th\xf6rax".encode("latin-1"))
+    write_results(tmp_path / "a.json", {"folder": odd, "path": Path(odd), "text": "Müller\n"})
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert found == {"folder": r"Th\xf6rax", "path": r"Th\xf6rax", "text": "Müller\n"}

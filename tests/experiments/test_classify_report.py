@@ -85,7 +85,7 @@ def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_p
     assert found["folds"]["fold0"]["sensitivity"] == 1
     assert found["folds"]["fold1"]["sensitivity"] == 0
     assert found["threshold"] == {"rule": "validation", "values": [0.7, 0.8]}
-    assert 12.3 <= found["seconds"] < 30
+    assert 12.3 <= found["seconds"] < 300
     table = pd.read_csv(tmp_path / "predictions_out_of_fold.csv")
     assert list(table["image"]) == [f"{row}.jpeg" for row in range(24)]
     assert list(table["fold"]) == [0] * 12 + [1] * 12

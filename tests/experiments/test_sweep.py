@@ -155,7 +155,7 @@ except StoppedError as error:
         time.sleep(0.02)
     time.sleep(0.2)  # until it listens
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 143 and "stopped at seed0" in out
     known = json.loads((tmp_path / "s" / "points" / "seed0.json").read_text())
     assert known["state"] == "stopped"

@@ -29,14 +29,14 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
 
 def load(folder: Path, **environment: str) -> tuple[str, str]:
     process = start(folder, **environment)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     return out.strip(), err
 
 
 def test_two_processes_compile_once_and_the_next_one_not_at_all(tmp_path):
     processes = [start(tmp_path) for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in processes]
+    said = [process.communicate(timeout=900) for process in processes]
     assert [out.strip() for out, _ in said] == ["True True 1"] * 2
     assert sum("Compiling the CPU kernels" in err for _, err in said) == 1
     (library,) = tmp_path.glob("*.so")

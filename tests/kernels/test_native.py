@@ -153,7 +153,7 @@ def on_one_device(script: str, folder: Path, cores: str = "all") -> Path:
     written = folder / f"{cores}.npz"
     arguments = [str(folder / "kernels"), str(written), cores]
     command = [sys.executable, "-c", ONE_DEVICE + script, *arguments]
-    subprocess.run(command, cwd=ROOT, env=kept, check=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, env=kept, check=True, timeout=1800)
     return written
 
 

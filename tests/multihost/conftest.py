@@ -34,7 +34,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]
 
     yield request
     server.stdin.close()
-    server.wait(60)
+    server.wait(300)
 
 
 @pytest.fixture

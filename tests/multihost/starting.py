@@ -112,7 +112,7 @@ def lines(folder: Path, split: str = "train") -> dict[int, dict[str, Any]]:
     return {row["step"]: row for row in rows if row["split"] == split}
 
 
-def until(condition: Callable[[], Any], processes: Sequence[Process], seconds: float = 120) -> None:
+def until(condition: Callable[[], Any], processes: Sequence[Process], seconds: float = 600) -> None:
     """Waits; fails the test where a process ends before, or it takes longer."""
     end = time.monotonic() + seconds
     while not condition():

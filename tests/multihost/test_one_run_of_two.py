@@ -56,14 +56,14 @@ def alone(begin_all, tmp_path_factory) -> Path:
     """The undisturbed run of one process with one device."""
     folder = tmp_path_factory.mktemp("alone") / "run"
     (one,) = begin_all(*RUN, f"--workdir={folder}", processes=1, devices=1)
-    assert one.wait(120) == 0, one.err
+    assert one.wait(600) == 0, one.err
     return folder
 
 
 def test_two_processes_give_the_losses_and_the_counts_of_one(begin, alone, tmp_path):
     folder = tmp_path / "run"
     both = begin(*RUN, f"--workdir={folder}")
-    assert [process.wait(120) for process in both] == [0, 0], both[0].err + both[1].err
+    assert [process.wait(600) for process in both] == [0, 0], both[0].err + both[1].err
     assert_same_run(folder, alone)
     # Only the coordinator says and writes anything.
     assert "PHANTOM" in both[0].err and not both[1].err
@@ -78,7 +78,7 @@ def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_
     both = begin(*RUN, *FSDP, f"--workdir={folder}")
     past(folder, 0, both)
     both[1].send(signal.SIGKILL)
-    assert both[0].wait(10) == 75
+    assert both[0].wait(120) == 75
     assert f"process 1 (pid {both[1].pid} on" in both[0].err and "is gone" in both[0].err
     assert f"The same command with --workdir={folder} goes on" in both[0].err
 
@@ -86,7 +86,7 @@ def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_
     both = begin(*RUN, *FSDP, f"--workdir={folder}")
     past(folder, killed, both)
     both[1].send(signal.SIGTERM)
-    assert [process.wait(30) for process in both] == [128 + signal.SIGTERM] * 2
+    assert [process.wait(300) for process in both] == [128 + signal.SIGTERM] * 2
     stopped = max(saved(folder))
     assert killed < stopped < 40
     for process in both:  # at the same step
@@ -94,7 +94,7 @@ def test_a_killed_and_a_stopped_run_of_two_is_finished_by_one(begin, alone, tmp_
         assert f"the same command with --workdir={folder} goes on" in process.err
 
     (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=2)
-    assert one.wait(120) == 0, one.err
+    assert one.wait(600) == 0, one.err
     assert_same_run(folder, alone)  # so the order of the data has been kept
 
 
@@ -103,10 +103,10 @@ def test_a_process_that_does_not_come_is_named_and_nothing_is_written(begin, tmp
     some = begin(*arguments, processes=4, only=[0, 2])
     late = begin(*arguments, processes=2, only=[1])[0]
     for process in some:
-        assert process.wait(4 + 10) == 2
+        assert process.wait(120) == 2
         assert "processes 1, 3 of 4 did not come to localhost:" in process.err
         assert process.err.count("\n") == 1
-    assert late.wait(4 + 10) == 2
+    assert late.wait(120) == 2
     assert "process 0 of 2, the coordinator at localhost:" in late.err
     assert late.err.count("\n") == 1 and not (tmp_path / "run").exists()
 
@@ -117,19 +117,19 @@ def test_a_coordinator_that_is_killed_and_a_process_that_hangs_are_named(begin, 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
     past(folder, 0, both)
     both[0].send(signal.SIGKILL)
-    assert both[1].wait(10) == 75, both[1].err
+    assert both[1].wait(120) == 75, both[1].err
     assert f"process 0 (pid {both[0].pid} on" in both[1].err and "is gone" in both[1].err
 
     both = begin(*RUN, *FSDP, "--peer_timeout=4", f"--workdir={folder}")
     past(folder, max(saved(folder)), both)
     both[1].send(signal.SIGSTOP)
-    assert both[0].wait(4 + 10) == 75
+    assert both[0].wait(120) == 75
     assert f"process 1 (pid {both[1].pid} on" in both[0].err
     assert "has not answered for 4 s" in both[0].err
     both[1].send(signal.SIGKILL)
 
     (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=1)
-    assert one.wait(120) == 0, one.err
+    assert one.wait(600) == 0, one.err
     assert_same_run(folder, alone)
 
 
@@ -145,7 +145,7 @@ def test_a_full_disk_ends_all_processes_with_one_message(begin, alone, tmp_path,
     assert f"process {full} (pid {both[full].pid} on" in both[1 - full].err
     assert "Traceback" not in both[0].err + both[1].err
     (one,) = begin(*RUN, f"--workdir={folder}", processes=1, devices=1)
-    assert one.wait(120) == 0, one.err
+    assert one.wait(600) == 0, one.err
     assert_same_run(folder, alone)
 
 
@@ -157,11 +157,11 @@ def test_a_checkpoint_without_the_part_of_a_process_is_set_aside(begin, tmp_path
     both = begin(*command)
     past(folder, 4, both)
     both[0].send(signal.SIGTERM)
-    assert [process.wait(30) for process in both] == [143, 143]
+    assert [process.wait(300) for process in both] == [143, 143]
     newest = folder / "checkpoints/fold0/last" / str(max(saved(folder)))
     shutil.rmtree(newest / "state" / "ocdbt.process_1")
     both = begin(*command)
-    assert [process.wait(120) for process in both] == [0, 0], both[0].err
+    assert [process.wait(600) for process in both] == [0, 0], both[0].err
     assert f"last/{newest.name} is broken" in both[0].err and not both[1].err
     assert list(lines(folder)) == list(range(1, 41))
 

@@ -77,7 +77,7 @@ class Page:
             message["sessionId"] = self.session
         os.write(self.to, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(60)
+            answer = self._next(300)
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -121,7 +121,7 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, script: str, seconds: float = 30) -> None:
+    def until(self, script: str, seconds: float = 120) -> None:
         """Waits until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(script):
@@ -208,7 +208,7 @@ def browser() -> Iterator[Page]:
             os.close(back_read)
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -43,7 +43,7 @@ def port(home):
 
 
 def get(port: int, path: str, host: str = "", method: str = "GET") -> tuple[int, bytes, dict]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request(method, path, headers={"Host": host or f"127.0.0.1:{port}"})
     answer = connection.getresponse()
     data = answer.read()
@@ -185,7 +185,7 @@ def test_the_command_serves_until_ctrl_c_and_writes_nothing(home, tmp_path) -> N
                 assert process.poll() is None and time.monotonic() < end
                 time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        text = process.communicate(timeout=30)[0].decode()
+        text = process.communicate(timeout=600)[0].decode()
     assert process.returncode == 0, text
     assert f"http://127.0.0.1:{number}/" in text and text.endswith("Stopped.\n")
     assert "Traceback" not in text

@@ -306,7 +306,7 @@ def test_killed_builds_leave_no_dataset_and_the_next_one_is_whole(tmp_path: Path
 def test_builds_at_the_same_time_give_one_whole_dataset(tmp_path: Path):
     archive = large_archive(tmp_path / "large.zip")
     processes = [start_build(archive, tmp_path / "data") for _ in range(3)]
-    errors = [p.communicate(timeout=120)[1].decode() for p in processes]
+    errors = [p.communicate(timeout=900)[1].decode() for p in processes]
     assert [p.returncode for p in processes] == [0, 0, 0], errors
     assert tfds_coronahack.prepared_dir(tmp_path / "data") is not None
     assert len(read(tmp_path / "data")) == 250

@@ -13,6 +13,7 @@ def test_names_that_are_no_utf8_and_control_characters_are_escaped() -> None:
     assert readable(Path("films") / odd) == r"films/Th\xf6rax.jpeg"
     assert readable("Müller 💡.png") == "Müller 💡.png"
     assert readable("a\nb\x1b[31m.png") == r"a\x0ab\x1b[31m.png"
+    assert readable("a\ud800b") == r"a\ud800b"
 
 
 def test_a_home_folder_that_nobody_knows_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_work_goes_on_behind_a_closed_pipe_without_a_word(tmp_path: Path, stream
     assert pipe.readline().startswith(b"0 ")
     pipe.close()
     said = other.read()
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=900) == 0
     assert said == b""
     assert done.read_text() == "done"
 
@@ -54,7 +54,7 @@ def test_a_pipe_that_closes_before_the_last_lines_are_written_is_no_error() -> N
     process.stdin.write(b"\n")
     process.stdin.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=900) == 0
 
 
 def test_names_that_the_encoding_does_not_have_are_escaped() -> None:

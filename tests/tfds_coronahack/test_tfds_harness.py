@@ -69,10 +69,10 @@ def test_tfds_build_writes_the_same_bytes_as_our_command(tmp_path: Path, kind: s
         archive = manual / "dummy_data"
         shutil.copytree(PACKAGE / "dummy_data", archive)
     stock = [TFDS_COMMAND, "build", f"--manual_dir={manual}", f"--data_dir={tmp_path / 'stock'}"]
-    subprocess.run(stock, cwd=PACKAGE, check=True, capture_output=True, timeout=300)
+    subprocess.run(stock, cwd=PACKAGE, check=True, capture_output=True, timeout=900)
     ours = [sys.executable, "-m", "tfds_coronahack", f"--archive={archive}"]
     ours += [f"--data_dir={tmp_path / 'ours'}"]
-    subprocess.run(ours, cwd=PACKAGE.parent, check=True, capture_output=True, timeout=300)
+    subprocess.run(ours, cwd=PACKAGE.parent, check=True, capture_output=True, timeout=900)
 
     files = {
         side: {

@@ -37,7 +37,7 @@ def start(folder: Path, program: str = PROGRAM, **environment: str) -> subproces
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Programs found in the folder, the folder that JAX keeps them in, and stderr."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     hits, folder = out.split()
     return int(hits), folder, err
