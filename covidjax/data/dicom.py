@@ -25,8 +25,12 @@ MODALITIES = ("CR", "DX", "DR", "RG", "RF", "XA", "OT", "SC")
 
 
 def is_dicom(data: bytes, suffix: str) -> bool:
-    """Whether the bytes begin as a DICOM file, or the file's name says that they are one."""
-    return data[128:132] == b"DICM" or suffix.lower() in (".dcm", ".dicom")
+    """Whether the bytes begin as a DICOM file, or the file's name says that they are one.
+
+    Old files lack the first 132 bytes, and begin with an element of group 2 or 8.
+    """
+    bare = data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0"
+    return bare or data[128:132] == b"DICM" or suffix.lower() in (".dcm", ".dicom")
 
 
 def read_dicom(data: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

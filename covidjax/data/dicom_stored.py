@@ -58,7 +58,7 @@ def complete(dataset: Any) -> tuple[str, ...]:
     if rows * columns > MAX_PIXELS:
         raise DicomError(f"{columns} x {rows} pixels are too many, {MAX_PIXELS:,} are the most")
     samples = int(dataset.get("SamplesPerPixel") or 1)
-    kind = code_word(dataset, "PhotometricInterpretation")
+    kind = code_word(dataset, "PhotometricInterpretation").replace("MONOCHROME ", "MONOCHROME")
     if not kind:
         kind = "MONOCHROME2" if samples == 1 else "RGB"
         notes.append(f"PhotometricInterpretation missing: taken as {kind}")

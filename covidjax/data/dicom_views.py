@@ -7,16 +7,16 @@ from typing import Any
 # Words of views, as codes (PS3.3, C.8.11.5) and as people write them into descriptions: folded to
 # capitals without accents, matched as wholes; a word that ends in * begins so.
 LATERAL_VIEWS = (
-    *("LL", "RL", "LAT", "LLAT", "RLAT", "LATERAL", "SIDE"),
+    *("LL", "RL", "LAT", "LLAT", "RLAT", "LATERAL"),
     *("SEITL", "SEITLICH*", "SEITAUFNAHME*", "SEITENAUFNAHME*", "SEITENANSICHT", "SEITBILD"),
     *("LATERALAUFNAHME*", "LATERALE", "LATERALES", "LATERALIS", "LATERALI", "LATERALA"),
     *("LATERALNA", "LATERALNE", "LATERALNI", "LATERALNY", "LATERALNO", "LATERALT", "LATERALBILD"),
     *("LATERAAL", "LATERALE", "DWARS", "ZIJDELINGS*", "ZIJAANZICHT"),
     *("LATEROLATERAL*", "PROFIL", "PROFILE", "PROFILO", "PROFILAUFNAHME", "PERFIL", "PROFILNA"),
-    *("PROFILNI", "PROFILOVA", "BOCZN*", "BOKU", "BOCN*", "BOCHN*", "STRANSK*"),
+    *("PROFILNI", "PROFILOVA", "BOCZN*", "BOCN*", "BOCHN*", "STRANSK*"),
     *("OLDALIRANYU*", "OLDALFELVETEL*", "OLDALSO", "SIVUKUVA*", "SIVUSUUNTA*", "SIVULTA"),
     *("SIDOBILD*", "SIDOPROJEKTION", "SIDEBILLEDE*", "SIDEOPTAK", "SIDEBILDE", "SIDELEIE"),
-    *("KULGULESVOTE", "KULGVAADE", "SANU", "SANSKATS", "SONIN*", "HLIDARMYND", "YAN", "LATERALO"),
+    *("KULG*", "SANSKATS", "SONIN*", "HLIDARMYND", "LATERALO", "ALBOKO*"),
     *("ΠΛΑΓΙΑ", "ΠΛΑΓΙΑΣ", "БОКОВ*", "БОК", "БІЧН*", "ПРОФИЛ*", "ПРОФІЛ*", "БОЧН*", "СТРАНИЧН*"),
     *("ЛАТЕРАЛЬН*", "ЛАТЕРАЛН*"),
 )

@@ -24,8 +24,8 @@ class ResultsError(ValueError):
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
     """Writes results as indented JSON, in the given order.
 
-    Numbers and arrays of NumPy and JAX become numbers and lists; paths become text, whose bytes that
-    are no UTF-8 are escaped; nan and the infinities, which JSON does not know, become null.
+    Numbers and arrays of NumPy and JAX become numbers and lists; paths become text, in which bytes
+    that are no UTF-8 are escaped; nan and the infinities, which JSON does not know, become null.
 
     Raises:
       ResultsError: a value or a key that JSON cannot hold; names where it stands.

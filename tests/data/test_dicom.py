@@ -252,7 +252,9 @@ def test_a_file_without_its_first_part_is_read(tmp_path):
     file = io.BytesIO()
     dataset.save_as(file, implicit_vr=True, little_endian=True)
     (tmp_path / "old.dcm").write_bytes(file.getvalue())
-    assert close(read_image(tmp_path / "old.dcm").gray, TURNED / 79 * 255)
+    (tmp_path / "IM0001").write_bytes(file.getvalue())
+    for name in ("old.dcm", "IM0001"):
+        assert close(read_image(tmp_path / name).gray, TURNED / 79 * 255)
 
 
 FRONTAL = {
