@@ -1,8 +1,47 @@
-"""Eight virtual devices for every test; must be set before JAX starts."""
+"""What all tests share: eight virtual devices, compiled programs, and which tests are fast."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+# Must be set before JAX starts.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+
+HERE = Path(__file__).parent
+# What is run on every Python and with the oldest requirements, in two minutes: what reads files,
+# computes statistics, and calls the libraries whose versions differ.
+FAST = ("configs", "data", "evaluation", "models", "tfds_coronahack")
+FAST += ("training/test_checkpoint.py", "experiments/test_commands.py")
+FAST += ("experiments/test_command_line.py", "experiments/test_workdir.py")
+NOT_FAST = ("data/test_preprocess_jax.py", "tfds_coronahack/test_phantom.py")
+NOT_FAST += ("evaluation/test_audit.py", "evaluation/test_saliency.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(HERE).as_posix()
+        if path.startswith(FAST) and path not in NOT_FAST:
+            item.add_marker(pytest.mark.fast)
+
+
+@pytest.fixture(scope="session")
+def cache_in() -> Callable[[Path], Path]:
+    """Makes a cache below a folder, of its own but for what takes long to compile."""
+    from covidjax.data.source import cache_root
+
+    shared = cache_root()
+
+    def make(home: Path) -> Path:
+        cache = home / "cache"
+        cache.mkdir()
+        for name in ("kernels", "xla"):
+            (shared / name).mkdir(parents=True, exist_ok=True)
+            (cache / name).symlink_to(shared / name)
+        return cache
+
+    return make

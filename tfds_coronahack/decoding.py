@@ -24,6 +24,9 @@ _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 # The limit is checked here, and in one line.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# OpenCV's TIFF decoder remarks on tags that it does not know; its function moved with version 5.
+_set_log_level: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+_set_log_level(0)
 
 
 class UnreadableImageError(ValueError):
@@ -181,7 +184,6 @@ def _is_wide_color(data: bytes, image: Image.Image) -> bool:
 
 def _wide_channels(data: bytes, page: int) -> NDArray[Any]:
     """uint16 [height, width, 3 or 4], blue first, as OpenCV has them."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its remarks on TIFF tags
     encoded = np.frombuffer(data, np.uint8)
     if page:
         done, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)

@@ -29,7 +29,9 @@ def test_the_table_has_every_example_once_train_before_test(prepared):
 
 def test_the_columns_tell_what_the_examples_hold(prepared):
     examples = table.read_table(prepared)
-    assert {name: str(kind) for name, kind in examples.dtypes.items()} == table.COLUMNS
+    kinds = {name: str(kind) for name, kind in examples.dtypes.items()}
+    # pandas before 3 keeps text as objects.
+    assert {name: kind.replace("object", "str") for name, kind in kinds.items()} == table.COLUMNS
     normal = examples["label"] == "Normal"
     assert set(examples["label"]) == {"Normal", "Pneumonia"}
     assert ((examples["cause"] == "none") == normal).all()

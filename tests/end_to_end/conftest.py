@@ -14,13 +14,15 @@ Launched = tuple[int, str, str]  # exit status, stdout, stderr
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, cache_in: Callable[[Path], Path]
+) -> dict[str, str]:
     home = tmp_path_factory.mktemp("home")
     dropped = ("XLA_FLAGS", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     nowhere = "http://127.0.0.1:9"
     return kept | {
-        "COVIDJAX_CACHE": str(home / "cache"),
+        "COVIDJAX_CACHE": str(cache_in(home)),
         "TFDS_DATA_DIR": str(home / "tensorflow_datasets"),
         "HOME": str(home),
         "PYTHONPATH": str(ROOT),

@@ -85,7 +85,7 @@ def test_a_binary_manifest_is_refused(
 ) -> None:
     (tmp_path / "split.csv").write_bytes(b"\xff\xfe\x00")
     given = config(**{"data.manifest": str(tmp_path / "split.csv")})
-    with pytest.raises(ValueError, match=r"config.data.manifest=.*split.csv"):
+    with pytest.raises(ValueError, match="split.csv is no split manifest: it is no text"):
         classify.make_folds(given, table, labels)
 
 

@@ -13,12 +13,17 @@ from starting import ROOT, Process, beginner
 
 
 @pytest.fixture(scope="session")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def ask(
+    tmp_path_factory: pytest.TempPathFactory, cache_in: Callable[[Path], Path]
+) -> Iterator[Callable[..., Any]]:
     """Asks forking.py."""
     home = tmp_path_factory.mktemp("home")
     kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    cache = os.environ.get("MULTIHOST_TEST_CACHE", str(home / "cache"))
-    environment = {"COVIDJAX_CACHE": cache, "TFDS_DATA_DIR": str(home), "HOME": str(home)}
+    environment = {
+        "COVIDJAX_CACHE": str(cache_in(home)),
+        "TFDS_DATA_DIR": str(home),
+        "HOME": str(home),
+    }
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("forking.py"))],
         cwd=ROOT,
