@@ -20,6 +20,7 @@ was done; 130 where it was stopped by Ctrl-C.
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,12 @@ from covidjax.data import full_depth, reading
 from covidjax.experiments import denoiser, tiles
 from covidjax.experiments.commands import documented, make_folder, path_argument, run_command
 from tfds_coronahack.paths import files_below, readable
+
+# Of other pictures that are read.
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".webp", ".apng"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
 
 
 class DenoiseError(ValueError):
@@ -97,7 +104,7 @@ def find_targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
             raise DenoiseError(
                 f"{other} and {source} would both be written to {destination}; denoise them apart"
             )
-        if destination.resolve() == source.resolve():
+        if os.path.realpath(destination) == os.path.realpath(source):
             raise DenoiseError(f"{source} would be written over itself; give another --out")
     return found
 
@@ -108,8 +115,7 @@ def target(path: Path) -> Path:
     if suffix in (*full_depth.LOSSLESS, ".dcm", ".dicom"):
         return path
     # A picture becomes PNG. DICOM files may have no suffix, or what looks like one (1.2.840.113).
-    pictures = (".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm")
-    return path.with_suffix(".png") if suffix in pictures else path
+    return path.with_suffix(".png") if suffix in PICTURES else path
 
 
 def denoise_files(run: denoiser.Denoiser, targets: dict[Path, Path]) -> Iterator[tuple[str, bool]]:

@@ -1,6 +1,7 @@
 """`python -m covidjax.denoise` with a stand-in for the network: files in, files out."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,3 +135,12 @@ def test_help_teaches_by_examples(capsys):
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert "python -m covidjax.denoise --run=runs/dae" in shown and "Exit status: 0; 1" in shown
+
+
+def test_a_link_to_itself_is_one_files_line_and_odd_endings_become_png(films, tmp_path, capsys):
+    (films / "circle.jpg").symlink_to(films / "circle.jpg")
+    shutil.copy(films / "a.jpg", films / "c.jfif")
+    assert call("--run=x", films, f"--out={tmp_path / 'out'}") == 1
+    assert "circle.jpg  not read: cannot be opened" in capsys.readouterr().out
+    made = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert made == ["a.png", "b.png", "c.png"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
 
-from tfds_coronahack.paths import expanded, files_below
+from tfds_coronahack.paths import encodable, expanded, files_below
 
 METADATA = "Chest_xray_Corona_Metadata.csv"
 SUMMARY = "Chest_xray_Corona_dataset_Summary.csv"
@@ -46,8 +46,10 @@ class _ZipReader:
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for info in file.infolist():
             name = _slashed(info.filename)
-            if not name.endswith("/"):
-                self.entries.setdefault(name, info)
+            before = self.entries.get(name)
+            # Of the same name the last one counts, as a zip that was added to has it.
+            if not name.endswith("/") and (before is None or before.filename == info.filename):
+                self.entries[name] = info
 
     def names(self) -> list[str]:
         return list(self.entries)
@@ -73,6 +75,8 @@ class _FolderReader:
     def read(self, name: str) -> bytes:
         path = self.root / name
         try:
+            if path.exists() and not path.is_file():  # a pipe, say, would never end
+                raise EntryError("is no file")
             if path.stat().st_size > _MAX_ENTRY_BYTES:
                 raise EntryError(f"{path.stat().st_size:,} bytes, more than {_MAX_ENTRY_BYTES:,}")
             return path.read_bytes()
@@ -184,13 +188,20 @@ def archive_key(archive: Place) -> str:
     path = locate(archive)
     if isinstance(path, Path) and path.is_dir():
         names = sorted(n for n in _relative_files(path) if _belongs(n) and not _is_clutter(n))
-        stats = ((name, (path / name).stat()) for name in names)
-        lines = [f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}" for name, stat in stats]
+        lines = [f"{encodable(name)}\t{_size_and_time(path / name)}" for name in names]
     else:
         with _open_zip(path) as file:
             infos = sorted(file.infolist(), key=lambda info: info.filename)
         lines = [f"{i.filename}\t{i.file_size}\t{i.CRC:08x}" for i in infos]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _size_and_time(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nothing, which is a missing file to the build
+        return "missing"
+    return f"{stat.st_size}\t{stat.st_mtime_ns}"
 
 
 def _index(name: str, reader: _Reader) -> Archive:
@@ -271,6 +282,8 @@ def _slashed(name: str) -> str:
 
 
 def _zip_has_metadata(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
         with zipfile.ZipFile(path) as file:
             return any(PurePosixPath(_slashed(n)).name == METADATA for n in file.namelist())

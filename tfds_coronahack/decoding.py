@@ -12,14 +12,17 @@ from PIL import Image, ImageOps
 
 # An image of more is a mistake or an attack, and would not fit beside a network: 8,192 x 8,192.
 MAX_PIXELS = 2**26
+MAX_BYTES = 2**29  # of a file
 # Whole numbers of 16 bits are taken to fill the smallest of these that holds them.
 DEPTHS = (8, 10, 12, 14, 16)
 LOOK = 96  # pixels a side of the copy in which colors are looked for
 # No format whose decoder starts another program (EPS) or reads other files.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
 _ORIENTATION = 0x0112  # the Exif tag, and TIFF's own
-_SUBFILE, _OLD_SUBFILE, _PHOTOMETRIC, _BITS = 254, 255, 262, 258  # tags of TIFF
-_WHITE_IS_ZERO = 0
+# Tags of TIFF, and what they say.
+_SUBFILE, _OLD_SUBFILE, _BITS, _PHOTOMETRIC = 254, 255, 258, 262
+_PLANAR, _EXTRA = 284, 338
+_WHITE_IS_ZERO, _APART, _ALPHA = 0, 2, 2
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 # The limit is checked here, and in one line.
@@ -105,13 +108,14 @@ def small_colors(data: bytes) -> NDArray[np.uint8]:
         page, _ = _main_page(image)
         image.seek(page)
         if _is_wide_color(data, image):
-            channels = _wide_channels(data, page)[..., 2::-1]
+            channels = _on_black(_wide_channels(data, image, page), image)[..., ::-1]
             scale = 255 / (2 ** _depth(channels) - 1)
             small = cv2.resize(channels, (LOOK, LOOK), interpolation=cv2.INTER_AREA)
             return np.rint(small * scale).astype(np.uint8)
         if image.format in ("JPEG", "MPO"):
             image.draft("RGB", (LOOK, LOOK))
-        return np.asarray(image.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX))
+        opaque = _opaque(image)
+        return np.asarray(opaque.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX))
 
 
 def _decode(data: bytes, image: Image.Image, min_side: int | None) -> Picture:
@@ -142,10 +146,15 @@ def _levels(data: bytes, image: Image.Image, page: int) -> tuple[NDArray[np.unsi
     """Gray levels and of how many bits they are."""
     if _is_wide_color(data, image):
         image.load()  # by itself OpenCV would take what is cut off for black
-        wide = _luma(_wide_channels(data, page))
-    elif image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        # 16 bits; older Pillow opens such PNGs as 32-bit integers. Pillow's own conversion clips.
-        wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        wide = _luma(_on_black(_wide_channels(data, image, page), image))
+    elif image.mode.startswith("I;16") or (image.mode == "I" and _has_16_bits(image)):
+        # Older Pillow opens such PNGs as 32-bit integers. Pillow's own conversion clips.
+        numbers = np.asarray(image)
+        if numbers.min() < 0:
+            raise UnreadableImageError("negative gray levels do not say which of them is black")
+        wide = numbers.clip(0, 65535).astype(np.uint16)
+        if isinstance(clear := image.info.get("transparency"), int):
+            wide = np.where(wide == clear, 0, wide).astype(np.uint16)
     elif image.mode.startswith(("I", "F")):
         raise UnreadableImageError(
             f"mode {image.mode}: 32-bit gray levels do not say which of them is white"
@@ -165,13 +174,24 @@ def _depth(wide: NDArray[Any]) -> int:
 
 def _narrow(image: Image.Image) -> NDArray[np.uint8]:
     """Gray levels of 8 bits."""
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, rgba)
+    image = _opaque(image)
     if image.mode in ("CMYK", "YCbCr", "HSV", "P", "RGBA", "RGBX"):
         image = image.convert("RGB")
     return np.array(image.convert("L"))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image on black, where parts of it are transparent."""
+    if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
+        return image
+    rgba = image.convert("RGBA")
+    black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, rgba)
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether the whole numbers of mode I were 16 bits in the file."""
+    return image.format in ("PNG", "PPM") or _tag(image, _BITS) == (16,)
 
 
 def _is_wide_color(data: bytes, image: Image.Image) -> bool:
@@ -182,8 +202,10 @@ def _is_wide_color(data: bytes, image: Image.Image) -> bool:
     return image.format == "TIFF" and len(image.getbands()) > 1 and max(bits) == 16
 
 
-def _wide_channels(data: bytes, page: int) -> NDArray[Any]:
+def _wide_channels(data: bytes, image: Image.Image, page: int) -> NDArray[Any]:
     """uint16 [height, width, 3 or 4], blue first, as OpenCV has them."""
+    if _tag(image, _PLANAR) == _APART:  # which OpenCV takes for something else
+        raise UnreadableImageError("16-bit color in planes: save it with its channels together")
     encoded = np.frombuffer(data, np.uint8)
     if page:
         done, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
@@ -195,13 +217,19 @@ def _wide_channels(data: bytes, page: int) -> NDArray[Any]:
     return channels
 
 
-def _luma(channels: NDArray[Any]) -> NDArray[np.uint16]:
-    """ITU-R 601 in 16 bits; what is transparent becomes black."""
-    blue, green, red = (channels[..., place].astype(np.uint32) for place in range(3))
-    gray = (299 * red + 587 * green + 114 * blue + 500) // 1000
-    if channels.shape[-1] == 4:
-        gray = (gray.astype(np.uint64) * channels[..., 3] + 32767) // 65535
-    return gray.astype(np.uint16)
+def _on_black(channels: NDArray[Any], image: Image.Image) -> NDArray[Any]:
+    """The three colors on black, where a fourth channel says what is transparent."""
+    colors, kind = channels[..., :3], (_tag(image, _EXTRA) or (_ALPHA,))[0]
+    if channels.shape[-1] == 3 or kind != _ALPHA:  # or colors that are on black already
+        return colors
+    alpha = channels[..., 3:].astype(np.uint64)
+    return ((colors * alpha + 32767) // 65535).astype(np.uint16)
+
+
+def _luma(colors: NDArray[Any]) -> NDArray[np.uint16]:
+    """ITU-R 601 in 16 bits."""
+    blue, green, red = (colors[..., place].astype(np.uint32) for place in range(3))
+    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint16)
 
 
 def _main_page(image: Image.Image) -> tuple[int, int]:

@@ -46,23 +46,22 @@ def encodable(text: str) -> str:
 def files_below(folder: Path, left_out: Sequence[Path] = ()) -> Iterator[Path]:
     """All files in a folder and below it in order, hidden ones and those below `left_out` not.
 
-    Linked folders are followed, but not into a folder that they themselves lie in: that has no end.
-    A folder that cannot be opened stands for its files, so that it is not left out in silence.
+    Linked folders are followed; a folder that several links lead to, or a circle of them, is read
+    once. A folder that cannot be opened stands for its files, so that it is not left out silently.
     """
-    without = {path.resolve() for path in left_out}
-    yield from _walk(folder, without, (folder.resolve(),))
-
-
-def _walk(folder: Path, without: set[Path], above: tuple[Path, ...]) -> Iterator[Path]:
-    try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError:
-        yield folder
-        return
-    paths = [folder / name for name in names]
-    folders = [path for path in paths if os.path.isdir(path)]
-    yield from (path for path in paths if not os.path.isdir(path))
-    for path in folders:
-        real = path.resolve()
-        if real not in without and real not in above:
-            yield from _walk(path, without, (*above, real))
+    seen = {os.path.realpath(path) for path in left_out}
+    waiting = [folder]
+    while waiting:
+        parent = waiting.pop()
+        real = os.path.realpath(parent)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            names = sorted(name for name in os.listdir(parent) if not name.startswith("."))
+        except OSError:
+            yield parent
+            continue
+        paths = [parent / name for name in names]
+        yield from (path for path in paths if not os.path.isdir(path))
+        waiting += [path for path in reversed(paths) if os.path.isdir(path)]

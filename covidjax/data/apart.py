@@ -12,6 +12,7 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,17 +96,52 @@ def _receive(stream: Any) -> bytes:
 
 
 def _answer(data: bytes) -> bytes:
-    import pydicom
-    from pydicom import pixels
-
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        cells = pixels.pixel_array(dataset, decoding_plugin="gdcm", correct_unused_bits=False)
+        cells = _decoded(data)
         file = io.BytesIO()
         np.save(file, cells, allow_pickle=False)
     except Exception as error:  # whatever it is, the other side says it
         return _ERROR + f"{type(error).__name__}: {error}".encode()
     return _ARRAY + file.getvalue()
+
+
+def _decoded(data: bytes) -> NDArray[Any]:
+    """The cells by pydicom's plugin; by GDCM itself where that refuses, as JPEG of 12 bits."""
+    import pydicom
+    from pydicom import pixels
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    # A cell's every bit counts: GDCM would clean some by BitsStored, before we have seen them.
+    dataset.BitsStored = dataset.BitsAllocated
+    dataset.HighBit = dataset.BitsStored - 1
+    try:
+        return pixels.pixel_array(dataset, decoding_plugin="gdcm", correct_unused_bits=False)
+    except (RuntimeError, NotImplementedError) as refused:
+        import gdcm
+
+        with tempfile.TemporaryDirectory() as folder:
+            before, after = (str(Path(folder, name)) for name in ("a.dcm", "b.dcm"))
+            Path(before).write_bytes(data)
+            reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
+            reader.SetFileName(before)
+            if not reader.Read():
+                raise refused
+            change.SetTransferSyntax(
+                gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian)
+            )
+            change.SetInput(reader.GetImage())
+            if not change.Change():
+                raise refused
+            writer = gdcm.ImageWriter()
+            writer.SetFileName(after)
+            writer.SetFile(reader.GetFile())
+            writer.SetImage(change.GetOutput())
+            if not writer.Write():
+                raise refused
+            plain = pydicom.dcmread(after)
+            assert plain.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+            return pixels.pixel_array(plain, correct_unused_bits=False)
 
 
 def main(source: BinaryIO, target: BinaryIO) -> None:

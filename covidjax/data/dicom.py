@@ -9,16 +9,23 @@ import contextlib
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from covidjax.data import dicom_display, dicom_stored, dicom_views
-from covidjax.data.dicom_stored import DicomError, Stored
+from covidjax.data.dicom_frames import DicomError
+from covidjax.data.dicom_stored import Stored
+from tfds_coronahack import decoding
 
 # Modalities that can be a chest radiograph's (PS3.3, C.7.3.1.1.1); files without one pass too.
 MODALITIES = ("CR", "DX", "DR", "RG", "RF", "XA", "OT", "SC")
@@ -84,6 +91,7 @@ def _parsed(data: bytes) -> tuple[pydicom.Dataset, tuple[str, ...]]:
     """The header, with what pixels need and it lacks filled in, and notes on what that was."""
     if not data:
         raise DicomError("the file is empty")
+    _check_inflated(data)
     dataset = pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
     _check_kind(dataset)
     if "TransferSyntaxUID" not in dataset.file_meta:  # a file without its first part
@@ -93,12 +101,23 @@ def _parsed(data: bytes) -> tuple[pydicom.Dataset, tuple[str, ...]]:
     return dataset, dicom_stored.complete(dataset)
 
 
+def _check_inflated(data: bytes) -> None:
+    """Raises DicomError for a deflated file that would fill the memory (PS3.5, A.5)."""
+    # Behind the preamble the first element tells the length of the others before the data.
+    start = 144 + int.from_bytes(data[140:144], "little")
+    if data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[144:start]:
+        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflating.decompress(data[start:], decoding.MAX_BYTES)
+        if inflating.unconsumed_tail:
+            raise DicomError(f"deflated from more than {decoding.MAX_BYTES:,} bytes")
+
+
 def _check_kind(dataset: Any) -> None:
     """Raises DicomError for what the header says is no single radiograph."""
     modality = dicom_stored.code_word(dataset, "Modality")
     if "PixelData" not in dataset:
         if not len(dataset):
-            raise DicomError("not a DICOM file")
+            raise DicomError("not a DICOM file, or cut off")
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
             raise DicomError("a DICOM file with pixels in floating point, which is not read")
         what = f" (modality {modality})" if modality else ""

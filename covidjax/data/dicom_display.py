@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data import dicom_views
-from covidjax.data.dicom_stored import DicomError, Stored, code_word
+from covidjax.data.dicom_frames import DicomError
+from covidjax.data.dicom_stored import Stored, code_word
 from covidjax.data.dicom_table import read_table
 
 Floats = NDArray[np.float64]
@@ -131,7 +132,7 @@ def _contrasted(
     """0 to 1 by the first table or window that can be used, else by the full range (C.11.2)."""
     notes: list[str] = []
     for item in dataset.get("VOILUTSequence") or ():
-        table, why = read_table(dataset, item, "LUT", bool(values.min() < 0))
+        table, why = read_table(dataset, item, "LUT", limits[0] < 0)
         if table is not None:
             gray = table.at(values) / (2**table.bits - 1)
             if np.ptp(gray[occurs]) > 0:
@@ -207,7 +208,8 @@ def _palette(dataset: Any, levels: Floats) -> tuple[Floats, tuple[str, ...]]:
     """The gray of a palette whose three colors are the same (PS3.3, C.7.9)."""
     shades = []
     for color in PALETTE:
-        table, why = read_table(dataset, dataset, f"{color}PaletteColorLookupTable", False)
+        name, signed = f"{color}PaletteColorLookupTable", bool(dataset.PixelRepresentation)
+        table, why = read_table(dataset, dataset, name, signed)
         if table is None:
             raise DicomError(f"a DICOM file in color (PALETTE COLOR, whose {color} {why})")
         shades.append(table.at(levels) / (2**table.bits - 1))

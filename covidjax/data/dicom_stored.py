@@ -3,32 +3,20 @@
 PS3.3, C.7.6.3 (image pixels) and C.7.5.1 (padding); PS3.5, chapter 8 (how cells are packed).
 """
 
-import io
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom import pixels
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import RLELossless
 
-from covidjax.data import apart
+from covidjax.data.dicom_frames import DicomError, is_lossy, read_cells
 from tfds_coronahack.decoding import MAX_PIXELS
 
-# What decoding asks of a header.
-PIXEL_ELEMENTS = (
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
-    *("NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-)
+COLORS = ("RGB", "YBR", "HSV", "ARGB", "CMYK", "XYB")
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 # Of 255: how far three channels may lie apart and still be one gray (JPEG rounds each).
 CHANNELS_APART = 2
-
-
-class DicomError(ValueError):
-    """A DICOM file that is not read; the message is one line that says why."""
 
 
 class Stored(NamedTuple):
@@ -38,11 +26,14 @@ class Stored(NamedTuple):
       values: int [height, width], signed where the file's are, decompressed.
       padding: bool [height, width], pixels that are no part of the image.
       notes: what was done or passed over, for a person.
+      cells: unsigned [height, width], as the file holds them, where padding is known by bits that
+        values do not have; else None.
     """
 
     values: NDArray[Any]
     padding: NDArray[np.bool_]
     notes: tuple[str, ...]
+    cells: NDArray[Any] | None = None
 
 
 def complete(dataset: Any) -> tuple[str, ...]:
@@ -62,6 +53,9 @@ def complete(dataset: Any) -> tuple[str, ...]:
     if not kind:
         kind = "MONOCHROME2" if samples == 1 else "RGB"
         notes.append(f"PhotometricInterpretation missing: taken as {kind}")
+    if samples == 1 and kind not in (*GRAY, "PALETTE COLOR") and not kind.startswith(COLORS):
+        notes.append(f"PhotometricInterpretation {kind} is unknown: taken as MONOCHROME2")
+        kind = "MONOCHROME2"
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = samples, kind
     dataset.NumberOfFrames = 1
     allocated = int(dataset.get("BitsAllocated") or 0)
@@ -105,22 +99,25 @@ def read_pixels(dataset: Any) -> Stored:
     kind = dataset.PhotometricInterpretation
     if dataset.SamplesPerPixel == 1 and kind not in (*GRAY, "PALETTE COLOR"):
         raise DicomError(f"a DICOM file in color ({kind}): a screenshot or photograph")
-    cells = _decoded(dataset)
+    cells = read_cells(dataset)
     notes = []
+    if cells.ndim == 3 and dataset.SamplesPerPixel == 1:
+        raise DicomError(f"a DICOM file with {len(cells)} frames; give one image a file")
     if cells.ndim == 3:
         cells = _one_channel(dataset, cells)
         notes.append("three equal channels: read as gray")
     if cells.shape != (dataset.Rows, dataset.Columns):
         raise DicomError(f"its pixels are {cells.shape}, not ({dataset.Rows}, {dataset.Columns})")
     cells = cells.view(np.dtype(f"{cells.dtype.byteorder}u{cells.dtype.itemsize}"))
+    cells = cells.astype(cells.dtype.newbyteorder("="), copy=False)
     values, odd = _field(dataset, cells)
-    padding = _padding(dataset, cells, values)
+    padding, by_cells, passed_over = _padding(dataset, cells, values)
     if padding.all():
         raise DicomError("a DICOM file of padding alone")
     if (odd & ~padding).any():
         what = "an overlay" if embedded_overlays(dataset) else "what is no image"
         notes.append(f"{what} in the unused bits of the pixels left out")
-    return Stored(values, padding, tuple(notes))
+    return Stored(values, padding, (*notes, *passed_over), cells if by_cells else None)
 
 
 def embedded_overlays(dataset: Any) -> list[int]:
@@ -129,48 +126,6 @@ def embedded_overlays(dataset: Any) -> list[int]:
     own_data, position = 0x3000, 0x0102
     placed = [group for group in groups if (group, position) in dataset]
     return [g for g in placed if dataset[g, position].value and (g, own_data) not in dataset]
-
-
-def _decoded(dataset: Any) -> NDArray[Any]:
-    """The cells, [height, width] or [height, width, 3]; which of their bits count comes later."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated:
-        return np.asarray(pixels.pixel_array(dataset, correct_unused_bits=False))
-    try:
-        plugins = pixels.get_decoder(syntax).available_plugins
-    except NotImplementedError as error:
-        raise DicomError(
-            f"compressed as {syntax.name}, which is not read: decompress it"
-        ) from error
-    if not plugins:
-        raise DicomError(f"compressed as {syntax.name}: `pip install python-gdcm` reads it")
-    reason = ""
-    for plugin in sorted(plugins, key=lambda name: name == "gdcm"):
-        try:
-            if plugin == "gdcm":
-                return apart.decode(_file_bytes(dataset))
-            options: dict[str, Any] = {"decoding_plugin": plugin, "correct_unused_bits": False}
-            return np.asarray(pixels.pixel_array(dataset, **options))
-        except Exception as error:  # each plugin has its own; the next one may read it
-            reason = reason or " ".join(str(error).split())[:200] or type(error).__name__
-    raise DicomError(f"compressed as {syntax.name}, and damaged or cut off ({reason})")
-
-
-def _file_bytes(dataset: Any) -> bytes:
-    """What the pixels need of a file, and nothing of whom it shows."""
-    bare = pydicom.Dataset()
-    bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    bare.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    bare.file_meta.MediaStorageSOPInstanceUID = UID("1.2")
-    for element in dataset.group_dataset(0x0028):
-        if element.keyword in PIXEL_ELEMENTS:
-            bare[element.tag] = element
-    for element in dataset.group_dataset(0x7FE0):
-        bare[element.tag] = element
-    file = io.BytesIO()
-    bare.save_as(file, enforce_file_format=True)
-    return file.getvalue()
 
 
 def _one_channel(dataset: Any, cells: NDArray[Any]) -> NDArray[Any]:
@@ -186,52 +141,74 @@ def _field(dataset: Any, cells: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.
     """The numbers in the BitsStored bits below HighBit, and where the other bits are not empty."""
     bits, size = int(dataset.BitsStored), 8 * cells.dtype.itemsize
     shift = int(dataset.HighBit) - bits + 1
+    signed = bool(dataset.PixelRepresentation)
+    numbers = cells.view(f"i{cells.dtype.itemsize}")
     syntax = dataset.file_meta.TransferSyntaxUID
+    if is_lossy(syntax):
+        # Nothing stands in the other bits but what the codec has overshot.
+        low, high = _range(bits, signed)
+        clipped = np.clip(numbers if signed else cells, low, high)
+        return clipped, np.zeros(cells.shape, bool)
     if syntax.is_encapsulated and syntax != RLELossless and not (cells >> bits).any():
         shift = 0  # a codec of fewer bits than a cell has puts them at its lower end
     shift = min(shift, size - bits)
-    native = cells.astype(cells.dtype.newbyteorder("="), copy=False)
-    field = (native >> shift) & (2**bits - 1)
-    if not dataset.PixelRepresentation:
-        return field, native != field << shift
+    field = (cells >> shift) & (2**bits - 1)
+    if not signed:
+        return field, cells != field << shift
     moved = field << (size - bits)
-    values = moved.view(f"i{cells.dtype.itemsize}") >> (size - bits)
-    extended = values.view(native.dtype) << shift
-    return values, (native != extended) & (native != field << shift)
+    values = moved.view(numbers.dtype) >> (size - bits)
+    extended = values.view(cells.dtype) << shift
+    return values, (cells != extended) & (cells != field << shift)
 
 
-def _padding(dataset: Any, cells: NDArray[Any], values: NDArray[Any]) -> NDArray[np.bool_]:
+def _range(bits: int, signed: bool) -> tuple[int, int]:
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _padding(
+    dataset: Any, cells: NDArray[Any], values: NDArray[Any]
+) -> tuple[NDArray[np.bool_], bool, tuple[str, ...]]:
     """Where PixelPaddingValue, up to PixelPaddingRangeLimit, says that there is no image.
 
     Its VR should follow PixelRepresentation and often does not, so the sign is taken from the
-    pixels. A number that BitsStored cannot hold is compared with the whole cells.
+    pixels. Numbers that BitsStored cannot hold are compared with the whole cells; whether they are
+    comes second, and notes third.
     """
-    padding = np.zeros(values.shape, bool)
-    ends = [_integer(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    nothing = np.zeros(values.shape, bool)
+    try:
+        ends = [_integer(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    except ValueError:
+        return nothing, False, ("PixelPaddingValue is no number: passed over",)
     if ends[0] is None:
-        return padding
+        return nothing, False, ()
     bits, size = int(dataset.BitsStored), 8 * cells.dtype.itemsize
     signed = bool(dataset.PixelRepresentation)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    inside = []
+    low, high = _range(bits, signed)
+    numbers = []
     for end in (ends[0], ends[1] if ends[1] is not None else ends[0]):
         number = end % 2**size
         if signed and number >= 2 ** (size - 1):
             number -= 2**size
         elif signed and high < number < 2**bits:  # written without the upper bits of its sign
             number -= 2**bits
-        if not low <= number <= high:
-            return cells == ends[0] % 2**size
-        inside.append(number)
-    return (values >= min(inside)) & (values <= max(inside))
+        numbers.append(number)
+    inside = all(low <= number <= high for number in numbers)
+    compared = values if inside else cells.view(f"i{cells.dtype.itemsize}") if signed else cells
+    return (compared >= min(numbers)) & (compared <= max(numbers)), not inside, ()
 
 
 def _integer(dataset: Any, name: str) -> int | None:
-    """A whole number of the header, whatever VR it was written with; None where there is none."""
+    """A whole number of the header, whatever VR it was written with; None where there is none.
+
+    Raises:
+      ValueError: it is something else.
+    """
     value = dataset.get(name)
     if isinstance(value, bytes):
         little = dataset.original_encoding[1] is not False
         return int.from_bytes(value[:2], "little" if little else "big") if value else None
-    if value is None or value == "":
+    if value is None or value == "" or value == []:
         return None
-    return int(value if isinstance(value, int | str) else value[0])
+    if not isinstance(value, str) and hasattr(value, "__iter__"):
+        value = next(iter(value))
+    return int(float(str(value)))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.data.dicom_stored import DicomError
+from covidjax.data.dicom_frames import DicomError
 
 WIDTHS = (8, 10, 12, 14, 16)  # bits that entries are made for
 MOST_SHORT = 0.01  # of the entries may be missing at the end: some count one too many
@@ -49,8 +49,7 @@ def read_table(dataset: Any, item: Any, name: str, signed: bool) -> tuple[Table 
         return None, "is empty"
     if len(descriptor) != 3:
         return None, f"has a descriptor of {len(descriptor)} numbers, not 3"
-    count, first, bits = (int(number) for number in descriptor)
-    count = count or 65536
+    count, first, bits = descriptor[0] % 65536 or 65536, descriptor[1], descriptor[2] % 65536
     if signed and first >= 32768:
         first -= 65536
     entries = _entries(data, count, little)
@@ -89,11 +88,11 @@ def _bits(entries: NDArray[np.integer], declared: int) -> tuple[int, tuple[str, 
 
 
 def _numbers(value: Any, little: bool) -> list[int] | None:
-    """A descriptor's numbers, 0 to 65,535, whatever VR it was written with; None without any."""
+    """A descriptor's numbers, whatever VR it was written with; None without any."""
     if value is None or value == "":
         return None
     if isinstance(value, bytes):
         even = value[: len(value) // 2 * 2]
         return np.frombuffer(even, "<u2" if little else ">u2").tolist() or None
     many = [value] if isinstance(value, int) else list(value)
-    return [int(number) % 65536 for number in many]
+    return [int(number) for number in many]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from covidjax.data import dicom, dicom_stored, reading
 from covidjax.data.locking import temporary
@@ -142,7 +142,7 @@ def _read_dicom(data: bytes) -> Film:
 
 def _dicom_bytes(data: bytes, values: NDArray[np.float64], made_by: str) -> bytes:
     """The file with these pixels: a derived image with a UID of its own, not compressed."""
-    dataset, _, _ = dicom.read_stored(data)
+    dataset, stored, _ = dicom.read_stored(data)
     if dataset.original_encoding[1] is False:
         _swap_words(dataset)
         dataset.set_original_encoding(False, True)
@@ -150,6 +150,8 @@ def _dicom_bytes(data: bytes, values: NDArray[np.float64], made_by: str) -> byte
     lowest = -(2 ** (bits - 1)) if signed else 0
     kind = np.dtype(f"<{'i' if signed else 'u'}{int(dataset.BitsAllocated) // 8}")
     pixels = np.rint(np.clip(values, lowest, lowest + 2**bits - 1)).astype(kind)
+    if stored.cells is not None:  # padding that no number of these bits says
+        pixels.view(f"<u{kind.itemsize}")[stored.padding] = stored.cells[stored.padding]
     encoded = pixels.tobytes()
     dataset.PixelData = encoded + b"\0" * (len(encoded) % 2)
     dataset["PixelData"].VR = "OW" if kind.itemsize > 1 else "OB"
@@ -158,7 +160,8 @@ def _dicom_bytes(data: bytes, values: NDArray[np.float64], made_by: str) -> byte
     _make_gray(dataset)
     for name, value in (("Smallest", pixels.min()), ("Largest", pixels.max())):
         if f"{name}ImagePixelValue" in dataset:
-            setattr(dataset, f"{name}ImagePixelValue", int(value))
+            vr = "SS" if signed else "US"
+            dataset.add_new(f"{name}ImagePixelValue", vr, int(value))
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in dataset:
             delattr(dataset, name)
@@ -202,8 +205,9 @@ def _mark_derived(dataset: Dataset, made_by: str) -> None:
     kind = dataset.get("ImageType")
     rest = list(kind)[1:] if isinstance(kind, list) or (kind and not isinstance(kind, str)) else []
     dataset.ImageType = ["DERIVED", *(rest or ["PRIMARY"])]
+    if not dataset.get("SOPClassUID"):
+        dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = generate_uid()
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    if "MediaStorageSOPClassUID" not in dataset.file_meta:
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -7,6 +7,8 @@ right too because the contents are the same.
 """
 
 import contextlib
+import glob
+import hashlib
 import os
 import socket
 import sys
@@ -57,7 +59,7 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(path)
-    name = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}.tmp"
+    name = f".{_stem(path)}.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}.tmp"
     unfinished = path.with_name(name)
     try:
         with _create_locked(unfinished) as file:
@@ -71,9 +73,9 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
 
 def remove_stale(path: Path) -> None:
     """Removes the temporary files for `path` whose owner is gone."""
-    for file_path in path.parent.glob(f".{path.name}.*.tmp"):
+    for file_path in path.parent.glob(f".{glob.escape(_stem(path))}.*.tmp"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
-            ours = file_path.name.startswith(f".{path.name}.{socket.gethostname()}.")
+            ours = file_path.name.startswith(f".{_stem(path)}.{socket.gethostname()}.")
             age = time.time() - file_path.stat().st_mtime
             if not ours and age < STALE_SECONDS:
                 continue
@@ -81,6 +83,12 @@ def remove_stale(path: Path) -> None:
                 # One that is gone by now may have a successor of its name, with an owner.
                 if _lock(file) and os.fstat(file.fileno()).st_nlink > 0:
                     file_path.unlink()
+
+
+def _stem(path: Path) -> str:
+    """The file's name, or a short stand-in for a long one, since more is added to it."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= 100 else hashlib.sha256(name).hexdigest()[:32]
 
 
 def _create_locked(path: Path) -> BinaryIO:

@@ -98,6 +98,8 @@ def read_bytes(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # a pipe, say, would never end
         raise ReadingError("is no file")
     try:
+        if (size := path.stat().st_size) > decoding.MAX_BYTES:
+            raise ReadingError(f"too large: {size:,} bytes, {decoding.MAX_BYTES:,} are the most")
         return path.read_bytes()
     except OSError as error:
         raise ReadingError(f"cannot be opened: {error.strerror or error}") from error

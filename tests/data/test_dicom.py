@@ -162,8 +162,8 @@ def packed(syntax: UID, bits: int = 12, **elements) -> Dataset:
     return dataset
 
 
-def transcoded(dataset: Dataset, syntax: UID) -> Dataset:
-    """By gdcm, which encodes what pydicom does not."""
+def transcoded(dataset: Dataset, syntax: UID, number: int | None = None) -> Dataset:
+    """By gdcm, which encodes what pydicom does not; `number` is gdcm's own of the syntax."""
     gdcm = pytest.importorskip("gdcm")
     with tempfile.TemporaryDirectory() as folder:
         before, after = (str(Path(folder) / name) for name in ("a.dcm", "b.dcm"))
@@ -173,7 +173,8 @@ def transcoded(dataset: Dataset, syntax: UID) -> Dataset:
         assert reader.Read()
         change = gdcm.ImageChangeTransferSyntax()
         kind = "JPEGLSLossless" if syntax == JPEGLSLossless else "JPEGLosslessProcess14_1"
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kind)))
+        number = getattr(gdcm.TransferSyntax, kind) if number is None else number
+        change.SetTransferSyntax(gdcm.TransferSyntax(number))
         change.SetInput(reader.GetImage())
         assert change.Change()
         writer = gdcm.ImageWriter()

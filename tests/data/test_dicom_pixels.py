@@ -8,12 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
-from test_dicom import encoded, made
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+)
+from test_dicom import encoded, made, packed, transcoded
 
 from covidjax.data import dicom, dicom_views
+from tfds_coronahack import decoding
 
 PAGE = Path(__file__).parents[2] / "docs" / "dicom.md"
 
@@ -90,6 +100,7 @@ def fractions(width: float) -> Dataset:
     return row(0, 25, 50, 100, RescaleSlope="0.01", WindowCenter=0.5, WindowWidth=width)
 
 
+RAMP_8 = np.tile(np.arange(96, dtype=np.uint8), (64, 1))
 WINDOW = {"WindowCenter": 200.5, "WindowWidth": 401}  # 0 is black, 400 white, 100 is 63.75
 EIGHT = [0, 10, 100, 255]  # entries of a table
 # Row of the page -> what makes the file, its gray levels, and the note; no levels where refused.
@@ -267,6 +278,11 @@ ROWS: dict[str, tuple[Callable[[], Dataset], list[int] | None, str]] = {
         [255, 191, 128, 0],
         "MONOCHROME1 inverted",
     ),
+    "PhotometricInterpretation unknown": (
+        lambda: row(0, 100, 200, 400, PhotometricInterpretation="GRAYSCALE", **WINDOW),
+        [0, 64, 128, 255],
+        "PhotometricInterpretation GRAYSCALE is unknown: taken as MONOCHROME2",
+    ),
     "SamplesPerPixel 3, equal channels": (
         lambda: three([[0, 0, 0], [51, 51, 52], [102, 102, 102], [255, 255, 255]]),
         [0, 51, 102, 255],
@@ -316,6 +332,11 @@ ROWS: dict[str, tuple[Callable[[], Dataset], list[int] | None, str]] = {
         lambda: row(0, 1, NumberOfFrames=2),
         None,
         "a DICOM file with 2 frames; give one image a file",
+    ),
+    "compressed picture of another size": (
+        lambda: compressed(RAMP_8, "JPEG", JPEGBaseline8Bit, bits=8, Rows=96, Columns=64),
+        None,
+        "its compressed picture has 96 x 64 pixels of 1 samples, its header 64 x 96 pixels of 1",
     ),
     "BitsAllocated": (
         lambda: row(0, 1, BitsAllocated=12),
@@ -409,6 +430,15 @@ def test_the_first_window_that_can_be_used_counts() -> None:
     assert notes == ("window 5, -1 passed over", "window 50.5, 101 applied")
 
 
+@pytest.mark.parametrize("lowest", [-4096, 0])
+def test_the_sign_of_a_table_is_that_of_what_can_be_not_of_what_is(lowest: int) -> None:
+    entries = np.clip(np.arange(8192) - 4096, 0, 255).astype("<u2").tobytes()
+    item = table(0, entries, 8, vr="OW")
+    item.add_new(0x00283002, "SS", [8192, -4096, 8])
+    dataset = row(lowest, 51, 102, 255, bits=13, kind="i2", VOILUTSequence=[item])
+    assert dicom.read_dicom(encoded(dataset))[0].tolist() == [[0, 51, 102, 255]]
+
+
 @pytest.mark.parametrize("first", [65436, -100])
 def test_a_table_for_negative_values_begins_below_zero(first: int) -> None:
     dataset = row(-100, -99, -98, -97, bits=16, kind="i2")
@@ -429,8 +459,6 @@ def test_values_beyond_a_table_get_its_ends_and_0_entries_are_65536() -> None:
 
 
 def test_unused_bits_of_compressed_pixels_are_left_out_too() -> None:
-    from PIL import Image
-
     dataset = overlaid()
     cells = np.array([[0, 0x8000 + 100, 200, 400]], np.uint16).repeat(4, axis=0)
     file = io.BytesIO()
@@ -482,3 +510,91 @@ def test_an_orientation_that_is_none_says_nothing(value: Any) -> None:
     assert dicom_views.other_view(dataset) == ""
     dataset.PatientOrientation = ["A", "F"]
     assert "a lateral view (PatientOrientation A)" in dicom_views.other_view(dataset)
+
+
+@pytest.mark.parametrize(("vr", "value"), [("DS", "4000"), ("LO", "4000"), ("FD", 4000.0)])
+def test_padding_written_as_text_or_a_fraction_is_read(vr: str, value: Any) -> None:
+    dataset = row(4000, 0, 51, 102)
+    dataset.add_new(0x00280120, vr, value)
+    assert dicom.read_dicom(encoded(dataset))[0].tolist() == [[0, 0, 128, 255]]
+    dataset.add_new(0x00280120, "LO", "none")
+    assert "PixelPaddingValue is no number: passed over" in dicom.read_dicom(encoded(dataset))[1]
+
+
+def test_a_range_of_padding_beyond_bits_stored_is_one_of_whole_cells() -> None:
+    padding = {"PixelPaddingValue": 63000, "PixelPaddingRangeLimit": 65535}
+    gray, _ = dicom.read_dicom(encoded(row(63000, 64000, 65535, 0, 51, 102, **padding)))
+    assert gray.tolist() == [[0, 0, 0, 0, 128, 255]]
+
+
+def test_two_frames_without_their_number_are_no_colors() -> None:
+    dataset = made(np.zeros((2, 4, 4), np.uint16), Rows=4, Columns=4)
+    with pytest.raises(dicom.DicomError, match="with 2 frames; give one image a file"):
+        dicom.read_dicom(encoded(dataset))
+
+
+def compressed(picture: np.ndarray, kind: str, syntax: str, **elements: Any) -> Dataset:
+    file = io.BytesIO()
+    options = {"no_jp2": True} if kind == "JPEG2000" else {"quality": 95}
+    Image.fromarray(picture).save(file, kind, **options, **elements.pop("options", {}))
+    dataset = made(picture[..., 0] if picture.ndim == 3 else picture, **elements)
+    dataset.PixelData = encapsulate([file.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+def test_a_compressed_picture_of_another_size_than_the_headers_is_refused(kind: str) -> None:
+    syntax = JPEGBaseline8Bit if kind == "JPEG" else JPEG2000Lossless
+    good = compressed(RAMP_8, kind, syntax, bits=8)
+    assert dicom.read_dicom(encoded(good))[0].shape == (64, 96)
+    turned = compressed(RAMP_8, kind, syntax, bits=8, Rows=96, Columns=64)
+    with pytest.raises(dicom.DicomError, match="96 x 64 pixels of 1 samples, its header 64 x 96"):
+        dicom.read_dicom(encoded(turned))
+    color = np.repeat(RAMP_8[..., None], 3, axis=-1)
+    with pytest.raises(dicom.DicomError, match="of 3 samples, its header 96 x 64 pixels of 1"):
+        dicom.read_dicom(encoded(compressed(color, kind, syntax, bits=8)))
+
+
+def test_what_a_lossy_codec_overshoots_stays_white() -> None:
+    rng = np.random.default_rng(0)
+    gray = np.where(rng.random((64, 64)) < 0.5, 4095, 3000).astype(np.uint16)
+    lossy = {"irreversible": True, "quality_mode": "rates", "quality_layers": [8]}
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    dataset = compressed(gray, "JPEG2000", JPEG2000, options=lossy, **window)
+    found, notes = dicom.read_dicom(encoded(dataset))
+    assert found.min() > 100 and found.max() == 255
+    assert not any("unused" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["JPEGLosslessProcess14_1", "JPEGLSLossless"])
+def test_high_bits_and_overlays_are_known_in_what_gdcm_decodes(kind: str) -> None:
+    values = np.tile(np.arange(96) * 40, (80, 1)).astype(np.uint16)
+    syntax = JPEGLosslessSV1 if kind.startswith("JPEGLossless") else JPEGLSLossless
+    high = transcoded(made(values << 4, 16), syntax)
+    high.BitsStored, high.HighBit = 12, 15
+    assert np.abs(dicom.read_dicom(encoded(high))[0] - values * 255.0 / 3800).max() <= 1
+    over = transcoded(made(values | 0x8000, 16), syntax)
+    over.BitsStored, over.HighBit = 12, 11
+    gray, notes = dicom.read_dicom(encoded(over))
+    assert np.abs(gray - values * 255.0 / 3800).max() <= 1
+    assert any("unused bits" in note for note in notes)
+
+
+def test_jpeg_extended_of_12_bits_is_read() -> None:
+    gdcm = pytest.importorskip("gdcm")
+    values = np.tile(np.arange(96) * 40, (80, 1)).astype(np.uint16)
+    number = gdcm.TransferSyntax.JPEGExtendedProcess2_4
+    dataset = transcoded(made(values, 12), JPEGExtended12Bit, number)
+    gray, _ = dicom.read_dicom(encoded(dataset))
+    assert np.abs(gray - values * 255.0 / 3800).max() <= 2
+
+
+def test_a_deflated_file_that_would_fill_the_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = packed(DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr(decoding, "MAX_BYTES", 10_000)
+    with pytest.raises(dicom.DicomError, match="deflated from more than 10,000 bytes"):
+        dicom.read_dicom(encoded(dataset))

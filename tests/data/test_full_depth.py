@@ -220,3 +220,55 @@ def test_a_turned_16_bit_picture_is_written_upright(tmp_path):
     Image.fromarray(values).save(tmp_path / "film.png", exif=exif)
     _, out = there_and_back(tmp_path / "film.png")
     np.testing.assert_array_equal(levels(out), np.rot90(values, -1))
+
+
+PADDINGS = [
+    ("u2", "SS", -2000, 0xF830, 11),
+    ("u2", "US", 65535, 0xFFFF, 11),
+    ("u2", "US", 65535, 0xFFFF, 15),
+    ("i2", "SS", -32768, 0x8000, 11),
+]
+
+
+@pytest.mark.parametrize(("kind", "vr", "value", "cell", "high"), PADDINGS)
+def test_padding_that_no_value_says_is_padding_in_what_is_written(
+    tmp_path, kind, vr, value, cell, high
+):
+    cells = (RAMP * 20 << (high - 11)).astype(np.uint16)
+    cells[:, :10] = cell
+    dataset = made(cells.view(kind), 12, HighBit=high)
+    dataset.add_new(0x00280120, vr, value)
+    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
+    film, out = there_and_back(tmp_path / "film.dcm", lambda gray: gray * 0.9)
+    again = full_depth.read_film(out)
+    np.testing.assert_allclose(again.gray[:, :10], 0)
+    written = np.frombuffer(pydicom.dcmread(out).PixelData, "<u2").reshape(cells.shape)
+    assert (written[:, :10] == cell).all() and (written[:, 10:] < 4096).all()
+    assert film.gray[:, 20:].min() > 0.1
+
+
+def test_ends_of_the_values_with_the_other_sign_and_files_without_a_class_are_written(tmp_path):
+    dataset = made((RAMP * 20 - 900).astype(np.int16), 12)
+    dataset.add_new(0x00280106, "US", 0)
+    dataset.add_new(0x00280107, "US", 4095)
+    data = encoded(dataset)
+    bare = pydicom.dcmread(io.BytesIO(data))
+    del bare.SOPClassUID
+    bare.file_meta.MediaStorageSOPClassUID = ""
+    file = io.BytesIO()
+    bare.save_as(file)
+    for content in (data, file.getvalue()):
+        (tmp_path / "film.dcm").write_bytes(content)
+        _, out = there_and_back(tmp_path / "film.dcm")
+        found = pydicom.dcmread(out)
+        assert (found.SmallestImagePixelValue, found.LargestImagePixelValue) == (-900, 1000)
+        assert found.SOPClassUID == found.file_meta.MediaStorageSOPClassUID != ""
+
+
+def test_a_name_as_long_as_a_file_system_allows_is_written(tmp_path):
+    path = tmp_path / f"{'x' * 251}.png"
+    Image.fromarray((RAMP * 2).astype(np.uint8)).save(path)
+    film = full_depth.read_film(path)
+    (tmp_path / "out").mkdir()
+    full_depth.write_film(tmp_path / "out" / path.name, film, film.gray, "test")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [path.name]

@@ -230,3 +230,54 @@ def test_a_thumbnail_among_the_pages_of_a_tiff_is_passed_over(
             file.write(page, subfiletype=reduced, photometric="rgb")
     found = read_image(tmp_path / "a.tif")
     assert np.abs(found.gray.astype(int) - gray).max() <= 1
+
+
+def test_what_tiffs_say_of_a_fourth_channel_is_kept_to(tmp_path: Path, gray: np.ndarray) -> None:
+    wide = gray.astype(np.uint16) * 257
+    half = np.full_like(wide, 32768)
+    options = {"photometric": "rgb"}
+    for kind, fourth, expected in (
+        ("unassalpha", half, gray / 2),
+        ("assocalpha", half, gray),  # multiplied already
+        ("unspecified", half * 0, gray),
+    ):
+        stored = np.stack([wide, wide, wide, fourth], axis=-1)
+        tifffile.imwrite(tmp_path / "a.tif", stored, extrasamples=[kind], **options)
+        assert np.abs(read_image(tmp_path / "a.tif").gray.astype(int) - expected).max() <= 1
+
+
+def test_color_in_planes_of_16_bits_is_refused(tmp_path: Path, gray: np.ndarray) -> None:
+    planes = np.stack([gray.astype(np.uint16) * 257] * 3)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(ReadingError, match="16-bit color in planes"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_signed_gray_of_a_tiff_is_read_where_nothing_is_negative(
+    tmp_path: Path, gray: np.ndarray
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", gray.astype(np.int16) * 64)
+    assert np.abs(read_image(tmp_path / "a.tif").gray.astype(int) - gray).max() <= 1
+    tifffile.imwrite(tmp_path / "a.tif", gray.astype(np.int16) - 100)
+    with pytest.raises(ReadingError, match="negative gray levels"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_transparent_parts_are_black_whatever_color_they_hide(
+    tmp_path: Path, gray: np.ndarray
+) -> None:
+    rgba = np.stack([gray, gray, gray, np.full_like(gray, 255)], axis=-1)
+    rgba[:48, :60] = (255, 0, 0, 0)
+    found = read_image(saved(tmp_path / "a.png", rgba)).gray
+    assert (found[:48, :60] == 0).all() and np.array_equal(found[48:], gray[48:])
+    wide = gray.astype(np.uint16) * 257
+    Image.fromarray(wide).save(tmp_path / "b.png", transparency=int(wide[50, 60]))
+    clear = wide == wide[50, 60]
+    assert (read_image(tmp_path / "b.png").gray[clear] == 0).all()
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(3 * 2**30)  # takes no room
+    with pytest.raises(ReadingError, match="too large: 3,221,225,472 bytes"):
+        read_image(tmp_path / "big.bin")

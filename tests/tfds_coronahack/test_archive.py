@@ -1,3 +1,4 @@
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -167,3 +168,29 @@ def test_train_and_test_may_be_links(make_folder, tmp_path: Path):
         (linked / split).symlink_to(next(real.rglob(split)))
     with open_archive(linked) as archive:
         assert len(archive.images) == 7
+
+
+def test_of_two_entries_of_one_name_the_later_one_counts(make_zip):
+    path = make_zip()
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
+        file.writestr(METADATA, b"newer")
+    with open_archive(path) as archive:
+        assert archive.read(archive.metadata) == b"newer"
+
+
+def test_links_to_nothing_odd_names_and_pipes_in_a_folder_stop_nothing(make_folder, tmp_path: Path):
+    path = make_folder()
+    train = next(path.rglob("train"))
+    (train / "gone.jpeg").symlink_to(tmp_path / "nothing")
+    (train / "circle.jpeg").symlink_to(train / "circle.jpeg")
+    (train / os.fsdecode("\xe9.jpeg".encode("latin-1"))).write_bytes(b"x")
+    os.mkfifo(train / "pipe.jpeg")
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "empty" / "pipe.zip")
+    assert len(archive_key(path)) == 16
+    with open_archive(path) as archive:
+        for name in ("gone.jpeg", "circle.jpeg", "pipe.jpeg"):
+            with pytest.raises(EntryError):
+                archive.read(archive.images["train", name])
+    with pytest.raises(ArchiveError, match="No CoronaHack archive"):
+        locate(tmp_path / "empty")
