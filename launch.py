@@ -107,7 +107,8 @@ def join(config: Any, own: str) -> Path:
         from covidjax.experiments import processes
 
         own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
-    devices.prepare()
+    if config.experiment != "report":  # which computes nothing
+        devices.prepare()
     return expanded(own)
 
 

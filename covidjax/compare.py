@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         a, b = read_run(options.run_a), read_run(options.run_b)
+        if missing := [run for run in (a, b) if not {"task", "data"} <= run.results.keys()]:
+            raise CompareError(f"{missing[0].folder}: results.json lacks task or data")
         found = compare(a, b, samples=options.samples, seed=options.seed)
         if options.out:
             write(options.out, found)

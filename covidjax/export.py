@@ -29,6 +29,7 @@ from covidjax.data import locking, preprocess_jax
 from covidjax.evaluation import results
 from covidjax.experiments import classify_check, objective, trained
 from covidjax.experiments.commands import documented, path_argument, run_command
+from tfds_coronahack.paths import readable
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISE = (
@@ -62,7 +63,8 @@ def _write(folder: Path, out: Path, overwrite: bool) -> int:
         file.write(program)
     results.write_results(described, describe(run))
     mark = " (PHANTOM)" if run.phantom else ""
-    print(f"{out}: {len(program) / 1e6:,.1f} MB{mark}\n{described}: classes and threshold")
+    megabytes = f"{len(program) / 1e6:,.1f} MB{mark}"
+    print(f"{readable(out)}: {megabytes}\n{readable(described)}: classes and threshold")
     return 0
 
 

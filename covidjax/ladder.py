@@ -30,6 +30,7 @@ from covidjax.evaluation.audit_plots import Line, write_dots
 from covidjax.evaluation.aurocs import Resampled, auroc_figure, difference_figure, resampled_aurocs
 from covidjax.evaluation.predictions import Run, read_run
 from covidjax.experiments.commands import documented, path_argument, run_command
+from tfds_coronahack.paths import readable
 
 PREVALENCE = "prevalence"
 BORDER = "border"
@@ -277,8 +278,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    runs = read_runs(options.runs)
-    examples = read_examples(runs[0], options.archive, options.data_dir)
+    try:
+        runs = read_runs(options.runs)
+        examples = read_examples(runs[0], options.archive, options.data_dir)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LadderError(f"a run's config.json or results.json is damaged: {error!r}") from error
     ladder = climb(runs, examples)
     task = runs[0].config["config"]["task"]
     classes = TASKS[task].classes
@@ -287,7 +291,7 @@ def _write(options: argparse.Namespace) -> int:
     share = ", ".join(f"{count:,} {name}" for count, name in counts)
     write_ladder(options.out, ladder, task=task, share=share, phantom=examples.phantom)
     text = (options.out / "ladder.md").read_text(encoding="utf-8")
-    print(f"{text}\nladder.md, ladder.csv and ladder.png are in {options.out}")
+    print(f"{text}\nladder.md, ladder.csv and ladder.png are in {readable(options.out)}")
     return 0
 
 

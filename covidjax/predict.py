@@ -77,7 +77,7 @@ def _run(given: argparse.Namespace) -> int:
     if given.json:
         print(results.as_json(_summary(run, rows)))
     else:
-        print(_footer(run, rows, out), file=sys.stderr)
+        print(_footer(run, rows, out or Path()), file=sys.stderr)
     if stopped:
         print(f"predict: stopped after {len(rows)} of {len(files)} files", file=sys.stderr)
         return 130
@@ -171,6 +171,8 @@ def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
         yield None
         return
     with contextlib.ExitStack() as stack:
+        if locking.being_written(path):
+            raise PredictError(f"another process is writing {path}; give another --out")
         try:
             file = stack.enter_context(locking.temporary(path))
         except OSError as error:
@@ -226,13 +228,13 @@ def _line(run: trained.Trained, row: dict[str, Any], width: int) -> str:
     return f"{row['image']:<{width}}  {row['call']:<{names}}{shares}{cut}{mark}{notes}{failed}"
 
 
-def _footer(run: trained.Trained, rows: Sequence[dict[str, Any]], out: Path | None) -> str:
+def _footer(run: trained.Trained, rows: Sequence[dict[str, Any]], out: Path) -> str:
     bad = sum(not row["call"] for row in rows)
     lines = [f"{bad} of {len(rows)} files could not be read"] if bad else []
     lines.append(f"Audit of the run: {run.verdict}")
     if run.phantom:
         lines.append("PHANTOM: trained on synthetic images; this says nothing about patients")
-    return "\n".join([*lines, f"Written to {out}"])
+    return "\n".join([*lines, f"Written to {readable(out)}"])
 
 
 def _summary(run: trained.Trained, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfds_coronahack.kaggle import download
-from tfds_coronahack.paths import expanded
+from tfds_coronahack.paths import NoHomeError, expanded
 from tfds_coronahack.preparation import prepare, prepared_dir
 from tfds_coronahack.report import format_report, read_report
 from tfds_coronahack.terminal import keep_printing
@@ -18,7 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_printing()
     args = _parser().parse_args(arguments)
     try:
-        data_dir = expanded(args.data_dir)
+        try:
+            data_dir = expanded(args.data_dir)
+        except NoHomeError as error:
+            raise ValueError(f"{error}: give --data_dir, or set TFDS_DATA_DIR") from error
+        if not args.download and not all(args.archive):
+            raise ValueError("--archive is empty: give the path of the zip or folder")
         given = ",".join(args.archive or ())
         archive = given or download(data_dir / "downloads" / "kaggle")
         before = prepared_dir(data_dir)

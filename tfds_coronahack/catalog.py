@@ -267,6 +267,6 @@ def _read_marker(archive: Archive) -> dict[str, object] | None:
         return None
     try:
         marker = json.loads(archive.read(archive.marker))
-    except (EntryError, ValueError) as error:
+    except (EntryError, ValueError, RecursionError) as error:
         raise ArchiveError(f"{archive.marker} in {archive.name} is broken: {error}") from error
     return marker if isinstance(marker, dict) else {"marker": marker}

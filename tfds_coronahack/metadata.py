@@ -50,11 +50,15 @@ def parse_rows(data: bytes, archive: str) -> tuple[list[Row], list[str]]:
     except UnicodeDecodeError as error:
         raise ArchiveError(f"{METADATA} in {archive} is not UTF-8 text: {error}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
+    try:
+        names = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise ArchiveError(f"{METADATA} in {archive} cannot be read: {error}") from error
+    missing = [column for column in COLUMNS if column not in names]
     if missing:
         raise ArchiveError(
             f"{METADATA} in {archive} has other columns than the CoronaHack archive's.\n"
-            f"missing: {', '.join(missing)}; found: {', '.join(reader.fieldnames or ()) or 'none'}"
+            f"missing: {', '.join(missing)}; found: {', '.join(names)[:300] or 'none'}"
         )
     rows: dict[str, Row] = {}
     repeated: list[str] = []

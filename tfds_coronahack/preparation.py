@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from tfds_coronahack.archive import ArchiveError
-from tfds_coronahack.paths import expanded
+from tfds_coronahack.paths import encodable, expanded, readable
 from tfds_coronahack.report import REPORT, format_report, read_report
 from tfds_coronahack.sources import parse_sources, sources_key
 from tfds_coronahack.tfds_coronahack_dataset_builder import FILE_FORMAT, Coronahack
@@ -40,6 +40,10 @@ def prepare(
     sources = parse_sources(archive)
     key = sources_key(sources)
     data_dir = expanded(data_dir)
+    if encodable(str(data_dir)) != str(data_dir):
+        raise ArchiveError(
+            f"{readable(data_dir)}: data cannot be kept in a folder of no UTF-8 name"
+        )
     if prepared := prepared_dir(data_dir):
         return _check_same(prepared, str(archive), key)
     folder = _version_dir(data_dir)

@@ -38,9 +38,16 @@ def parse_sources(archive: Path | str) -> dict[str, Place]:
     text = str(archive)
     folder = expanded(text)
     if folder.is_dir() and (folder / LIST).is_file():
-        lines = (folder / LIST).read_text("utf-8").splitlines()
+        try:
+            lines = (folder / LIST).read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ArchiveError(f"{folder / LIST} is no UTF-8 text: {error}") from error
         kept = (line.strip() for line in lines)
         parts = [line for line in kept if line and not line.startswith("#")]
+        if not parts:
+            raise ArchiveError(
+                f"{folder / LIST} names no archive: write a line NAME=PATH for each."
+            )
     elif folder.exists():  # also where its name has a comma
         return {ONLY: locate(folder)}
     else:

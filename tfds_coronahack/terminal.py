@@ -6,7 +6,11 @@ from typing import Any
 
 
 class Unbroken:
-    """A text stream that goes on quietly when nobody reads it any more, as behind `| head`."""
+    """A text stream whose end ends nothing else.
+
+    Where nobody reads any more, as behind `| head`, it goes on quietly; where what it is sent to is
+    full, that is said once on stderr.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -14,21 +18,23 @@ class Unbroken:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._go_nowhere()
+        except OSError as error:
+            self._go_nowhere(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._go_nowhere()
+        except OSError as error:
+            self._go_nowhere(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _go_nowhere(self) -> None:
+    def _go_nowhere(self, error: OSError) -> None:
         """What is still in the buffer, and what comes, has to go somewhere without an error."""
+        if not isinstance(error, BrokenPipeError) and self is not sys.stderr:
+            print(f"cannot print: {error.strerror}", file=sys.stderr)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -38,8 +44,10 @@ def keep_printing() -> None:
     """From now on a closed pipe ends nothing, and what the terminal cannot show is escaped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None or isinstance(stream, Unbroken):
+        if isinstance(stream, Unbroken):
             continue
+        if stream is None:  # closed by whoever started us
+            stream = open(os.devnull, "w")  # noqa: SIM115  kept to the end
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, Unbroken(stream))

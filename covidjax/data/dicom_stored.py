@@ -57,7 +57,8 @@ def complete(dataset: Any) -> tuple[str, ...]:
         notes.append(f"PhotometricInterpretation {kind} is unknown: taken as MONOCHROME2")
         kind = "MONOCHROME2"
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = samples, kind
-    dataset.NumberOfFrames = 1
+    if "NumberOfFrames" in dataset:  # 0 or empty
+        dataset.NumberOfFrames = 1
     allocated = int(dataset.get("BitsAllocated") or 0)
     if allocated not in (8, 16, 32):
         raise DicomError(f"a DICOM file with {allocated or 'no number of'} bits a pixel")

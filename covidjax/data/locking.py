@@ -7,6 +7,7 @@ right too because the contents are the same.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -55,8 +56,15 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary file beside `path` and renames it to `path` when the block succeeds.
 
     When the block fails the temporary file is removed. Files that a killed process left behind are
-    removed on the way in; those of a living one are not.
+    removed on the way in; those of a living one are not. A link stays, and what it leads to is
+    replaced.
+
+    Raises:
+      OSError: there is no room or permission, or `path` is a folder, a device or a pipe.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is there and is no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(path)
     name = f".{_stem(path)}.{socket.gethostname()}.{os.getpid()}.{time.time_ns():x}.tmp"
@@ -69,6 +77,12 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def being_written(path: Path) -> bool:
+    """Whether another process of this machine is in `temporary` for the same file."""
+    remove_stale(path)
+    return any(path.parent.glob(f".{glob.escape(_stem(path))}.*.tmp"))
 
 
 def remove_stale(path: Path) -> None:

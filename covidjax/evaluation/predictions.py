@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.evaluation.metrics import Floats, Ints
+from tfds_coronahack.paths import expanded
 
 TESTED = ("test", "out_of_fold")  # the splits that chose nothing
 
@@ -58,20 +59,28 @@ class Run(NamedTuple):
     predicted: Predicted
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path | str) -> Run:
     """Reads `results.json`, `config.json` and the predictions of the tested split.
 
     Raises:
       FileNotFoundError: one of them is not there.
       RunError: they are damaged, of another experiment, or do not fit one another.
     """
+    folder = expanded(folder)
     results, config = (_read_json(folder / name) for name in ("results.json", "config.json"))
     try:
         if results["experiment"] != "classify":
             raise RunError(f"{folder} is a run of {results['experiment']}, not of classify")
         split = next((name for name in TESTED if name in results["splits"]), TESTED[0])
-        classes, thresholds = results["classes"], results["threshold"]["values"]
-    except (KeyError, TypeError) as error:
+        classes, thresholds = list(map(str, results["classes"])), results["threshold"]["values"]
+        if not isinstance(results["classes"], list):
+            raise TypeError("its classes are no list of names")
+        settings = config.get("config", {})
+        parts = [settings, config.get("data", {})]
+        parts += [settings.get(name, {}) for name in ("model", "data", "phantom")]
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("config.json has other parts than a run's")
+    except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / 'results.json'} is no result of classify: {error!r}") from error
     predicted = read_predictions(folder / f"predictions_{split}.csv", classes, thresholds)
     return Run(folder, results, config, split, predicted)
@@ -129,7 +138,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no {path}: give the workdir of a finished classify run")
     try:
         contents = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     if not isinstance(contents, dict):
         raise RunError(f"{path} is damaged: it holds no object")

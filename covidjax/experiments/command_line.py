@@ -15,7 +15,7 @@ import ml_collections
 from absl import flags
 
 from covidjax.experiments.fields import flatten, nearest
-from tfds_coronahack.paths import expanded
+from tfds_coronahack.paths import NoHomeError, expanded
 from tfds_coronahack.terminal import keep_printing
 
 # A line of a config file that sets a field and says in a comment what it may be.
@@ -35,9 +35,9 @@ def parse(argv: Sequence[str], experiments: Mapping[str, Any]) -> list[str]:
     """absl's flags parser for `app.run`; a mistake is one line on stderr and exit status 2."""
     keep_printing()
     values = flags.FLAGS
-    argv, override = take_override(with_config(with_sweep(argv)))
-    sys.argv[1:] = argv[1:]  # ml_collections reads the config's fields there
     try:
+        argv, override = take_override(with_config(with_sweep(argv)))
+        sys.argv[1:] = argv[1:]  # ml_collections reads the config's fields there
         if {"-h", "-help", "--help"} & set(argv):
             print(help_text(argv))
             sys.exit(0)
@@ -109,7 +109,7 @@ def apply_override(
     try:
         found = json.loads(expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{setting} cannot be read: {error.strerror}") from error
+        raise ValueError(f"{setting} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise ValueError(f"{setting} is no JSON: {error}") from error
     if not isinstance(found, dict):
@@ -192,6 +192,8 @@ def config_name(argv: Sequence[str]) -> str:
 def explain(error: BaseException, argv: Sequence[str]) -> str:
     """One line of what absl and ml_collections say in many."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if isinstance(error, NoHomeError):
+        return text
     nowhere = "Failed loading config file" in text or "'get_config'" in text
     if nowhere or isinstance(error, OSError):
         return f"--config names no experiment; there are {', '.join(known_configs())}"
@@ -263,7 +265,8 @@ def _beside_script(path: str) -> str:
     if path.startswith("~"):
         return str(expanded(path))
     beside = Path(sys.argv[0]).resolve().parent / path
-    return str(beside) if path and not Path(path).exists() and beside.is_file() else path
+    there, found = os.path.exists(path), os.path.isfile(beside)
+    return str(beside) if path and not there and found else path
 
 
 def _typed_config(argv: Sequence[str]) -> tuple[str, str]:

@@ -50,6 +50,9 @@ def run_command(name: str, work: Callable[[], int], *, on_device: bool = True) -
     except (ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
 
 
 def prepare_device() -> None:

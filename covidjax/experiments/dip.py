@@ -18,6 +18,7 @@ from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table
 from covidjax.evaluation import results
 from covidjax.experiments import (
+    denoiser,
     dip_fit,
     dip_queue,
     dip_report,
@@ -87,6 +88,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     if config.init:
         weights = dip_warm.load(config.init, shapes_of(config), list(chosen["image"]))
         init = f"{len(weights.images)} images"
+    if config.denoiser:
+        denoiser.load_denoiser(config.denoiser)  # what is wrong with it is said before the fits
     with workdir.claim(folder, config, prepared, init) as finished:
         if finished:
             print(f"{folder} is finished: see {folder / 'results.json'}")

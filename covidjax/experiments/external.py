@@ -257,11 +257,15 @@ def _read_csv(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
         raise ExternalError(f"{folder} must hold one CSV of image,label[,group]; there is {found}")
     path = tables[0]
     try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
-        )
+        # The names are read as a row, so that a row with more fields than they is an error.
+        rows = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None
+        ).apply(lambda column: column.str.strip())
     except (ValueError, OSError) as error:  # pandas' parser and codec errors are ValueErrors
         raise ExternalError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    table = rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis=1).reset_index(drop=True)
+    if twice_named := set(table.columns[table.columns.duplicated()]) & {"image", "label", "group"}:
+        raise ExternalError(f"{path} has the column {min(twice_named)} more than once")
     if missing := {"image", "label"} - set(table.columns):
         raise ExternalError(
             f"{path} has no column {' or '.join(sorted(missing))}; it has "
@@ -277,6 +281,10 @@ def _read_csv(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
         )
     if (twice := table["image"].duplicated()).any():
         raise ExternalError(f"{path} names {table['image'][twice].iloc[0]} more than once")
+    paths = table["image"].map(Path)
+    outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
+    if outside:
+        raise ExternalError(f"{path} names files that do not lie below {folder}: '{outside[0]}'")
     lost = [name for name in table["image"] if not name or not (folder / name).is_file()]
     if lost:
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""

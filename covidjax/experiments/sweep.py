@@ -61,8 +61,9 @@ def command(
       The exit status.
     """
     name = f"{config_name(arguments)}-{(flags.sweep or 'sweep').replace(',', '-')}"
-    workdir = expanded(flags.workdir or f"runs/{name}")
+    workdir = Path(flags.workdir or f"runs/{name}")
     try:
+        workdir = expanded(workdir)
         if flags.sweep is None:
             raise ValueError("--shard, --dry and --merge are for --sweep")
         return run(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from covidjax.data import cache, preprocess, reading
 from covidjax.evaluation.calibration import calibrated_threshold, scale
 from covidjax.experiments import classify_check, objective
 from covidjax.training import checkpoint
-from tfds_coronahack.paths import expanded
+from tfds_coronahack.paths import expanded, readable
 
 NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
 Variables = Mapping[str, Any]
@@ -117,11 +118,12 @@ def restore(
     """
     kept = checkpoint.root(config, folder) / name
     try:
+        os.fspath(kept).encode()  # what tensorstore wants
         found = checkpoint.read_evaluated(kept, config.select)
         _check_shapes(found, config, model or classify_check.create_model(config))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RunError(f"the checkpoint {kept} cannot be read: {reason}") from error
+        raise RunError(f"the checkpoint {readable(kept)} cannot be read: {reason}") from error
     return jax.device_put(found, jax.devices()[0])
 
 

@@ -236,9 +236,9 @@ def check_same(
 def _read(path: Path) -> dict[str, Any]:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if not {"config", "data"} <= saved.keys():
+        if not all(isinstance(saved[part], dict) for part in ("config", "data")):
             raise ValueError("it is not a run's")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WorkdirError(f"{path} is damaged ({error}); choose another --workdir") from error
     return saved
 

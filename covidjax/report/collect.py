@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covidjax.experiments.fields import flatten
-from tfds_coronahack.paths import expanded
+from tfds_coronahack.paths import encodable, expanded
 
 MOST_BYTES = 64 * 2**20  # of a JSON file; ours are far below
 TAIL_BYTES = 65_536  # of metrics.jsonl, in which its last lines are looked for
@@ -120,7 +120,7 @@ def unlike(folders: Sequence[Path]) -> list[str]:
         count = 1
         while count < len(own) and any(own[-count:] == other[-count:] for other in others):
             count += 1
-        names.append("/".join(own[-count:]))
+        names.append(encodable("/".join(own[-count:])))
     return names
 
 

@@ -283,7 +283,10 @@ def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
       OSError, KeyError, ValueError: missing or damaged.
     """
     kept = absolute(folder)
-    last = kept / "last" / str(max(ocp.utils.checkpoint_steps(kept / "last")))
+    steps = ocp.utils.checkpoint_steps(kept / "last") if (kept / "last").is_dir() else []
+    if not steps:
+        raise FileNotFoundError(f"there is no checkpoint in {kept / 'last'}")
+    last = kept / "last" / str(max(steps))
     if select == "last":
         held = _as_numpy(last / "state")
         return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}

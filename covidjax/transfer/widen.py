@@ -81,15 +81,17 @@ def _write(run: Path, task: str, out: Path) -> str:
     path = run / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{run} holds no run (no config.json)")
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    config = saved["config"]
-    phantom = source.phantom_parameters(config["phantom"])
-    data = config["data"]
-    prepared = source.resolve(
-        data["source"], data["data_dir"], data["archive"], phantom, progress=sys.stderr.isatty()
-    )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        phantom, of = source.phantom_parameters(config["phantom"]), str(config["task"])
+        kind, data_dir, archive = (
+            str(config["data"][name]) for name in ("source", "data_dir", "archive")
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged, or no classifier's: {error!r}") from error
+    prepared = source.resolve(kind, data_dir, archive, phantom, progress=sys.stderr.isatty())
     table = read_table(prepared.path)
-    folds = manifest.read(run / "split.csv", table, task_labels(table, config["task"]))
+    folds = manifest.read(run / "split.csv", table, task_labels(table, of))
     wider = widened(folds, table, task_labels(table, task))
     splits.check_leaks(wider, table, prepared.same_pictures)
     manifest.write(out, wider, table, phantom=prepared.kind == "phantom")

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import os
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +64,30 @@ def test_a_lock_is_free_again_after_a_failure(tmp_path, capsys):
         with pytest.raises(ValueError), locking.exclusive(tmp_path / "lock", "it"):
             raise ValueError
     assert capsys.readouterr().err == ""
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "target.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    with locking.temporary(tmp_path / "link.csv") as file:
+        file.write(b"new")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "target.csv").read_text() == "new"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull), tmp_path):
+        with pytest.raises(OSError, match="is there and is no file"), locking.temporary(path):
+            pass
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_file_that_somebody_writes_is_known_and_one_that_was_left_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    assert not locking.being_written(path)
+    with locking.temporary(path):
+        assert locking.being_written(path)
+    assert not locking.being_written(path)
+    (tmp_path / f".a.csv.{socket.gethostname()}.1.0.tmp").write_text("left")
+    assert not locking.being_written(path)

@@ -205,3 +205,11 @@ def test_the_override_is_found_in_both_spellings() -> None:
 def test_help_names_the_override() -> None:
     text = command_line.help_text(["launch.py", CONFIG, "--help"])
     assert "  --config.override=FILE" in text
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.py", "x" * 300 + ".py"])
+def test_a_config_nowhere_is_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.parse(["launch.py", f"--config={path}"], {})
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -68,7 +68,7 @@ def test_bad_images_are_left_out_with_the_reason(folder):
 
 COPIES = {
     "bytes": "copy.png",
-    "spelling": "./images/../images/0.png",
+    "spelling": "./images//0.png",
     "link": "link.png",
     "recompressed": "copy.jpeg",
 }
@@ -120,6 +120,9 @@ MISTAKES = {
     "label": "no class is called 'covid'; the task has Normal, Pneumonia",
     "twice": "names images/0.png more than once",
     "missing": "not in .*: 'images/9.png', ''",
+    "fields": "Expected 2 fields in line 2, saw 3",
+    "two labels": "has the column label more than once",
+    "outside": "do not lie below .*'../images/0.png'",
     "unreadable": "not one of 1 images is read; images/0.png: not an image",
 }
 
@@ -133,6 +136,10 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_starts(folder, 
         (folder / "more.csv").write_text("image,label\n")
     elif kind == "columns":
         write_csv(folder, ["images/0.png,Normal"], "image,class")
+    elif kind == "fields":
+        write_csv(folder, ["images/0.png,Normal,"], "image,label")
+    elif kind == "two labels":
+        write_csv(folder, ["images/0.png,Normal,Pneumonia"], "image,label,label")
     elif kind == "nothing":
         (folder / "labels.csv").write_text("")
     elif kind == "unreadable":
@@ -144,6 +151,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_starts(folder, 
             "label": [row, "images/1.png,covid,b"],
             "twice": [row, row],
             "missing": [row, "images/9.png,Normal,b", ",Normal,c"],
+            "outside": [row, "../images/0.png,Normal,b"],
         }
         write_csv(folder, lines.get(kind, [row]))
     path = folder.parent / "none" if kind == "no folder" else folder

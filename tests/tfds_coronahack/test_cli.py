@@ -54,3 +54,8 @@ def test_help_is_printed_as_a_command():
     )
     for flag in ("--archive", "--download", "--data_dir"):
         assert flag in run.stdout
+
+
+def test_an_empty_archive_is_no_wish_to_download(tmp_path: Path, capsys):
+    assert main(["--archive=", f"--data_dir={tmp_path}"]) == 2
+    assert "--archive is empty" in capsys.readouterr().err

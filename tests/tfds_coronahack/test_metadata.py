@@ -80,3 +80,10 @@ def test_a_table_that_csv_cannot_read_is_one_line():
     with pytest.raises(ArchiveError, match="line . of .* cannot be read: field larger") as caught:
         parse_rows((",".join(HEADER) + "\n" + line).encode(), "a.zip")
     assert "\n" not in str(caught.value)
+
+
+def test_a_quote_that_is_never_closed_and_a_million_columns_are_one_short_message():
+    for data in (b'"' + b"x" * 200_000, b",".join(b"c%d" % n for n in range(100_000)) + b"\n"):
+        with pytest.raises(ArchiveError) as caught:
+            parse_rows(data, "a.zip")
+        assert len(str(caught.value)) < 1000

@@ -57,6 +57,28 @@ def test_a_pipe_that_closes_before_the_last_lines_are_written_is_no_error() -> N
     assert process.wait(timeout=900) == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_said_once_and_the_work_goes_on(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(stream="stdout"), str(tmp_path / "done")],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 0 and (tmp_path / "done").read_text() == "done"
+    assert done.stderr == "cannot print: No space left on device\n"
+
+
+def test_a_closed_stderr_is_no_error(tmp_path: Path) -> None:
+    code = "from tfds_coronahack.terminal import keep_printing; import sys; keep_printing()"
+    code += "; sys.stderr.isatty(); print('x', file=sys.stderr); print('done')"
+    line = f'exec {sys.executable} -c "{code}" 2>&-'
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
 def test_names_that_the_encoding_does_not_have_are_escaped() -> None:
     code = "from tfds_coronahack.terminal import keep_printing; keep_printing(); print('\\udcf6é')"
     done = subprocess.run(
