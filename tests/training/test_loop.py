@@ -76,6 +76,9 @@ def test_a_stop_at_the_last_step_is_not_lost_and_leaves_nothing_to_train(
 
 
 def test_a_second_signal_acts_as_ever(tmp_path, start, step_fn):
+    # A shell starts what it puts into the background with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def twice():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
