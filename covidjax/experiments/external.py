@@ -256,21 +256,23 @@ def _read_csv(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
         found = ", ".join(path.name for path in tables) or "none"
         raise ExternalError(f"{folder} must hold one CSV of image,label[,group]; there is {found}")
     path = tables[0]
+    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
+        names = pd.read_csv(path, nrows=0, index_col=False, **options).columns.str.strip()
+        if missing := {"image", "label"} - set(names):
+            raise ExternalError(
+                f"{path} has no column {' or '.join(sorted(missing))}; it has "
+                f"{', '.join(map(str, names))}, and needs image,label[,group]"
+            )
         # The names are read as a row, so that a row with more fields than they is an error.
-        rows = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None
-        ).apply(lambda column: column.str.strip())
+        rows = pd.read_csv(path, header=None, **options).apply(lambda column: column.str.strip())
+    except ExternalError:
+        raise
     except (ValueError, OSError) as error:  # pandas' parser and codec errors are ValueErrors
         raise ExternalError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     table = rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis=1).reset_index(drop=True)
     if twice_named := set(table.columns[table.columns.duplicated()]) & {"image", "label", "group"}:
         raise ExternalError(f"{path} has the column {min(twice_named)} more than once")
-    if missing := {"image", "label"} - set(table.columns):
-        raise ExternalError(
-            f"{path} has no column {' or '.join(sorted(missing))}; it has "
-            f"{', '.join(map(str, table.columns))}, and needs image,label[,group]"
-        )
     if table.empty:
         raise ExternalError(f"{path} has no rows")
     known = {name.casefold() for name in classes}

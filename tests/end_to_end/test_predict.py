@@ -205,7 +205,7 @@ def test_a_heatmap_that_cannot_be_written_leaves_the_probability(runs, films, tm
     (tmp_path / "m" / f"{good.name}.png").mkdir(parents=True)  # a folder in its place
     arguments = [f"--run={runs['official']}", good, f"--heatmap={tmp_path / 'm'}"]
     assert call(*arguments, f"--out={tmp_path / 'p.csv'}") == 1
-    assert "heatmap not written: Is a directory" in capsys.readouterr().out
+    assert "heatmap not written: is there and is no file" in capsys.readouterr().out
     row = rows_of(tmp_path / "p.csv")[good.name]
     assert row["call"] and row["p_Normal"] and row["error"]
 
