@@ -34,7 +34,7 @@ from covidjax.experiments import denoiser, tiles
 from covidjax.experiments.commands import documented, make_folder, path_argument, run_command
 from tfds_coronahack.paths import files_below, readable
 
-# Of other pictures that are read.
+# The endings of other pictures that are read.
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".webp", ".apng"),
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"),

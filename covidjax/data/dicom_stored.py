@@ -15,7 +15,7 @@ from tfds_coronahack.decoding import MAX_PIXELS
 
 COLORS = ("RGB", "YBR", "HSV", "ARGB", "CMYK", "XYB")
 GRAY = ("MONOCHROME1", "MONOCHROME2")
-# Of 255: how far three channels may lie apart and still be one gray (JPEG rounds each).
+# How far three channels may lie apart, of 255, and still be one gray: JPEG rounds each.
 CHANNELS_APART = 2
 
 
