@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -71,30 +70,7 @@ def ours_training(network: str, batch: int, size: int) -> Side:
     from benchmarks import ours  # first: it sets the allocator before JAX is imported
 
     ours.start()
-    import jax
-
-    from covidjax.experiments import denoise_check, denoise_objective
-    from covidjax.training import allocator, loop, optimizer, sharding, state, steps
-
-    config = config_of(network)
-    model, mesh = denoise_check.create_model(config), sharding.make_mesh()
-    tx = optimizer.create(steps=ours.STEPS, **config.optimizer.to_dict())
-    made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
-    loss_fn = denoise_objective.make_loss(model, denoise_check.create_objective(config))
-    step = steps.compile_train_step(mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=config.ema)
-    placed = sharding.to_device(ours.random_batch(batch, size), mesh)
-    key = jax.random.key(1)
-    made, _ = step(made, placed, key)
-    allocator.give_back()
-
-    def run(times: int) -> None:
-        nonlocal made
-        for _ in range(times):
-            loop.settle(made)  # as `loop.fit` does
-            made, _ = step(made, placed, key)
-        jax.block_until_ready(made)
-
-    return Side(repeated(run, batch))
+    return Side(repeated(ours.Training(network, batch, size).run, batch))
 
 
 def ours_denoising() -> Side:
@@ -106,7 +82,7 @@ def ours_denoising() -> Side:
 
     from covidjax.experiments import denoise_check, denoiser
 
-    config = config_of("unet")
+    config = ours.config_of("unet")
     model = denoise_check.create_model(config)
     params = model.init(jax.random.key(0), np.zeros((1, SIZE, SIZE, 1)))["params"]
     denoise = denoiser.create(config, {"params": params, "batch_stats": {}}, phantom=False)
@@ -137,11 +113,6 @@ def bm3d() -> Side:
             module.bm3d(image, LEVEL / 255)
 
     return Side(repeated(run, 1), "bm3d")
-
-
-def config_of(network: str) -> Any:
-    """The shipped config of "unet" or "dncnn"."""
-    return importlib.import_module("configs.dae").get_config(f"net={network}")
 
 
 def _noisy() -> np.ndarray:

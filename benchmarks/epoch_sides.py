@@ -4,6 +4,7 @@ What the real one does more: the batches are shuffled, cut out of the pixel cach
 device, and figures are checked and written. All of that shall hide behind the steps.
 """
 
+import importlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import tensorboardX  # noqa: F401  which a run imports once, with its first line
 
-from configs import cnn
 from covidjax.data import batches, cache, source
 from covidjax.data.table import read_table, task_labels
 from covidjax.experiments import classify, classify_train, objective
-from covidjax.training import loop, record, sharding, state
+from covidjax.training import loop, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints
 
 FEWEST_STEPS = 64  # of a turn: a small data set's epoch is repeated
@@ -33,9 +33,12 @@ class Epoch:
         archive: Path | None,
         folder: Path,
         changes: Mapping[str, Any] | None = None,
+        name: str = "cnn",
     ) -> None:
-        """`arguments` and `changes` of the config; `folder` is for what a run writes."""
-        config = cnn.get_config(arguments)
+        """Of `configs/NAME.py`, or NAME:ARGUMENTS; `folder` is for what a run writes."""
+        name, _, more = name.partition(":")
+        both = ",".join(filter(None, (arguments, more)))
+        config = importlib.import_module(f"configs.{name}").get_config(both)
         config.update_from_flattened_dict(changes or {})
         config.data.archive = str(archive or "")
         shape = source.phantom_parameters(config.phantom)
@@ -47,15 +50,19 @@ class Epoch:
         options = (config.data.size, config.data.equalize, config.data.resize)
         self.images = cache.load_cache(prepared.path, prepared.fingerprint, *options)
         self.folder = folder
+        mesh = sharding.make_mesh()
+        per_dispatch = steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
         an_epoch = len(self.rows) // config.batch_size
         self.steps = an_epoch * -(-FEWEST_STEPS // an_epoch)
+        self.steps -= self.steps % per_dispatch
         self.schedule = loop.Schedule(
             steps=self.steps,
             batch_size=config.batch_size,
             eval_every=self.steps,
             log_every=config.log_every,
+            steps_per_dispatch=per_dispatch,
         )
-        self.network = classify_train.build(config, sharding.make_mesh(), self.schedule)
+        self.network = classify_train.build(config, mesh, self.schedule)
         image_shape = (config.data.size, config.data.size, 1)
         self.state = state.create(
             self.network.model,
@@ -64,7 +71,13 @@ class Epoch:
             jax.random.key(0),
             self.network.mesh,
         )
-        self.batch = sharding.to_device(next(self._batches()), self.network.mesh)
+        batch = next(self._batches())
+        if per_dispatch > 1:
+            self.step = self.network.train_steps
+            self.batch = sharding.several_to_device([batch] * per_dispatch, mesh)
+        else:
+            self.step = self.network.train_step
+            self.batch = sharding.to_device(batch, mesh)
         self.resident()  # compiles
         self.real()  # and this opens what a run opens once
 
@@ -75,7 +88,7 @@ class Epoch:
         def step(*arguments: Any) -> Any:
             if not times:
                 times.append(time.perf_counter())
-            return self.network.train_step(*arguments)
+            return self.step(*arguments)
 
         def evaluate(current: state.TrainState) -> dict[str, float]:
             jax.block_until_ready(current)
@@ -91,6 +104,7 @@ class Epoch:
                 jax.tree.map(jnp.copy, self.state),
                 self._batches(),
                 step_fn=step,
+                several_fn=step,
                 evaluate=evaluate,
                 monitor="auroc",
                 schedule=self.schedule,
@@ -107,8 +121,8 @@ class Epoch:
         """Images a second of as many steps on the one batch."""
         current, key = jax.tree.map(jnp.copy, self.state), jax.random.key(1)
         start = time.perf_counter()
-        for _ in range(self.steps):
-            current, _ = self.network.train_step(current, self.batch, key)
+        for _ in range(self.steps // self.schedule.steps_per_dispatch):
+            current, _ = self.step(current, self.batch, key)
         jax.block_until_ready(current)
         return self._images() / (time.perf_counter() - start)
 

@@ -11,8 +11,9 @@ allocator.keep_blocks()  # before anything below imports JAX
 import jax
 import numpy as np
 
+from covidjax import models
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify_check, objective
+from covidjax.experiments import classify_check, denoise_check, denoise_objective, objective
 from covidjax.kernels import build
 from covidjax.training import loop, optimizer, sharding, state, steps
 
@@ -26,7 +27,13 @@ def start() -> None:
 
 
 def config_of(network: str) -> Any:
-    """The shipped config of "cnn", "resnet18" or "resnet50", with its defaults."""
+    """The shipped config of a network, with its defaults.
+
+    Args:
+      network: "cnn", "resnet" and its depth, or a denoiser: "unet", "dncnn", "bottleneck".
+    """
+    if network in models.DENOISERS:
+        return importlib.import_module("configs.dae").get_config(f"net={network}")
     name, depth = ("resnet", network[6:]) if network.startswith("resnet") else (network, "")
     module = importlib.import_module(f"configs.{name}")
     return module.get_config(f"depth={depth}" if depth else None)
@@ -42,32 +49,63 @@ def random_batch(batch: int, size: int) -> dict[str, Any]:
     }
 
 
-def _fresh(network: str, size: int) -> tuple[Any, Any, Any, Any, Any]:
-    """Config, module, mesh, optimiser and train state of a network for images of that size."""
+def task_of(network: str, dtype: str = "float32") -> tuple[Any, Any, Any]:
+    """Config, module and loss of a network; a classifier's without augmentation."""
     config = config_of(network)
+    config.dtype = dtype
+    if config.experiment == "denoise":
+        model = denoise_check.create_model(config)
+        return (
+            config,
+            model,
+            denoise_objective.make_loss(model, denoise_check.create_objective(config)),
+        )
     model = classify_check.create_model(config)
-    mesh = sharding.make_mesh()
-    tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
-    made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
-    return config, model, mesh, tx, made
+    return (
+        config,
+        model,
+        objective.make_loss(model, model.num_classes, config.label_smoothing, None),
+    )
 
 
 class Training:
-    """A network in training on one batch that lies on the device; no augmentation."""
+    """A network in training on batches that lie on the device.
 
-    def __init__(self, network: str, batch: int, size: int) -> None:
-        config, model, mesh, tx, self.state = _fresh(network, size)
-        loss_fn = objective.make_loss(model, model.num_classes, config.label_smoothing, None)
-        self.batch = sharding.to_device(random_batch(batch, size), mesh)
-        self.key, self.compiled = jax.random.key(1), False
-        self.step = steps.compile_train_step(
-            mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=config.ema
+    Attributes:
+      step: the compiled step, or `per_dispatch` of them in one call.
+      model: the module.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        batch: int,
+        size: int,
+        dtype: str = "float32",
+        per_dispatch: int = 1,
+        devices: int | None = None,
+    ) -> None:
+        """`batch` is the global one, over all devices or the first few."""
+        config, self.model, loss_fn = task_of(network, dtype)
+        mesh = sharding.make_mesh(jax.devices()[:devices])
+        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
+        self.state = state.create(self.model, tx, (size, size, 1), jax.random.key(0), mesh)
+        one = random_batch(batch, size)
+        several = per_dispatch > 1
+        self.batch = (
+            sharding.several_to_device([one] * per_dispatch, mesh)
+            if several
+            else sharding.to_device(one, mesh)
         )
+        self.key, self.compiled, self.on_cpu = jax.random.key(1), False, sharding.on_cpu(mesh)
+        compile_step = steps.compile_train_steps if several else steps.compile_train_step
+        self.step: Any = compile_step(mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=config.ema)
 
     def run(self, times: int) -> None:
-        """Takes some steps and waits for the last one."""
+        """Takes some steps (or calls of several) and waits for the last one."""
         for _ in range(times):
-            loop.settle(self.state)  # as `loop.fit` does
+            if self.on_cpu:
+                loop.settle(self.state)  # as `loop.fit` does
             self.state, _ = self.step(self.state, self.batch, self.key)
             if not self.compiled:
                 allocator.give_back()
@@ -79,7 +117,10 @@ class Inference:
     """A network that predicts one batch: uint8 images to probabilities, without the mirror."""
 
     def __init__(self, network: str, batch: int, size: int) -> None:
-        _, model, mesh, _, made = _fresh(network, size)
+        config, model, _ = task_of(network)
+        mesh = sharding.make_mesh()
+        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
+        made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
         self.variables = made.ema_params, made.ema_batch_stats
         self.images = sharding.to_device(random_batch(batch, size), mesh)["images"]
         predict = objective.make_predict(model, mirror=False)

@@ -93,15 +93,20 @@ class Counted:
 
 def count(config_name: str, argument: str, size: int) -> Counted:
     """Counts a shipped network, without computing anything."""
-    import jax
-    import jax.numpy as jnp
-
     from covidjax.experiments import classify_check, denoise_check
-    from covidjax.training import flops
 
     config = importlib.import_module(f"configs.{config_name}").get_config(argument)
     check: Any = denoise_check if config.experiment == "denoise" else classify_check
-    model = check.create_model(config)
+    return count_model(check.create_model(config), size)
+
+
+def count_model(model: Any, size: int) -> Counted:
+    """Counts a network for gray images of size x size pixels."""
+    import jax
+    import jax.numpy as jnp
+
+    from covidjax.training import flops
+
     found = flops.count(model, (size, size, 1))
     made = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
     norms = len(jax.tree.leaves(made.get("batch_stats", {}))) // 2

@@ -103,13 +103,15 @@ def train_step(network: str, batch: int, size: int, memory_format: str, compiled
     """A network in training on one batch: noise, the loss, gradient, clipping, AdamW."""
     model, clean = prepared(network, batch, size, memory_format)
     model.train()
+    return training(model, partial(loss_of, model), (clean,), compiled, weight_decay=0.0)
 
-    def loss_of(clean: Tensor) -> Tensor:
-        levels = LOWEST + (HIGHEST - LOWEST) * torch.rand(len(clean), 1, 1, 1)
-        output = model(clean + levels * torch.randn_like(clean))
-        return torch.log(((output - clean) ** 2).mean((1, 2, 3)) + 1e-8).mean() / 2
 
-    return training(model, loss_of, (clean,), compiled, weight_decay=0.0)
+def loss_of(model: nn.Module, clean: Tensor) -> Tensor:
+    """The denoisers' loss, on images to which noise of random levels is added here."""
+    levels = torch.rand(len(clean), 1, 1, 1, device=clean.device)
+    noise = torch.randn_like(clean) * (LOWEST + (HIGHEST - LOWEST) * levels)
+    error = model(clean + noise) - clean
+    return torch.log((error**2).mean((1, 2, 3)) + 1e-8).mean() / 2
 
 
 def denoise_step(network: str, batch: int, size: int, memory_format: str, compiled: bool) -> Run:

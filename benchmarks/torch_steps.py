@@ -84,10 +84,13 @@ def train_step(network: str, batch: int, size: int, memory_format: str, compiled
     model.train()
     labels = torch.randint(0, 2, (batch,))
 
-    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(model(images), labels, label_smoothing=0.1)
+    loss = partial(loss_of, model)
+    return training(model, loss, (images, labels), compiled, weight_decay=1e-2)
 
-    return training(model, loss_of, (images, labels), compiled, weight_decay=1e-2)
+
+def loss_of(model: torch.nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The classifiers' loss: cross-entropy of smoothed labels."""
+    return functional.cross_entropy(model(images), labels, label_smoothing=0.1)
 
 
 def training(

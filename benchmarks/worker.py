@@ -54,16 +54,23 @@ class Worker:
     """
 
     def __init__(
-        self, target: str, options: Mapping[str, Any], environment: Mapping[str, str] | None = None
+        self,
+        target: str,
+        options: Mapping[str, Any],
+        environment: Mapping[str, str | None] | None = None,
     ) -> None:
-        """`target` is MODULE:FUNCTION, called with `options`; `environment` is added to ours."""
+        """`target` is MODULE:FUNCTION, called with `options`.
+
+        `environment` is added to ours, or taken out of it where it says None.
+        """
         self.target = target
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
+        variables = {**os.environ, **CPU_ONLY, **(environment or {})}
         command = [sys.executable, "-m", "benchmarks.worker", target, json.dumps(options)]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **CPU_ONLY, **(environment or {})},
+            env={name: value for name, value in variables.items() if value is not None},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -1,16 +1,22 @@
 """What all tests share: eight virtual devices, compiled programs, and which tests are fast."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-# Must be set before JAX starts.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
-os.environ["JAX_PLATFORMS"] = "cpu"
+# Before JAX starts, so before pytest has read its arguments. `pytest -m accelerator` runs on what
+# there is, all else on eight virtual devices of the CPU. xdist's workers have the variable alone.
+if "accelerator" in sys.argv:
+    os.environ["COVIDJAX_TEST_ACCELERATOR"] = "1"
+if "COVIDJAX_TEST_ACCELERATOR" not in os.environ:
+    flags = os.environ.get("XLA_FLAGS", "")
+    # Most of the time goes into compiling, and with little optimisation half as much.
+    flags = f"--xla_backend_optimization_level=1 {flags}"
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8"
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 HERE = Path(__file__).parent
 # What is run on every Python and with the oldest requirements, in a good minute: what reads files
@@ -25,6 +31,8 @@ NOT_FAST = ("data/test_preprocess_jax.py", "tfds_coronahack/test_phantom.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(HERE).as_posix()
+        if path.startswith("accelerator/"):
+            item.add_marker(pytest.mark.accelerator)
         if path.startswith(FAST) and path not in NOT_FAST:
             item.add_marker(pytest.mark.fast)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.denoising import config_of
+from benchmarks.ours import config_of
 from covidjax.experiments.denoise_check import create_model
 
 torch = pytest.importorskip("torch")

@@ -1,0 +1,1 @@
+"""What an accelerator does with covidjax: one command, `python -m benchmarks.accelerator`."""

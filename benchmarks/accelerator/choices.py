@@ -1,0 +1,59 @@
+"""What `launch.py` could choose otherwise: steps a dispatch, and flags of XLA's for GPUs."""
+
+import os
+
+from benchmarks.accelerator.parts import Emit, Row, Settings
+from benchmarks.compare import repeated
+from benchmarks.worker import Side, Worker, WorkerError
+
+DISPATCHES = (1, 4, 8, 32)
+# XLA's defaults, and what its documentation names for the speed of GPUs.
+FLAGS = (
+    "",
+    "--xla_gpu_enable_latency_hiding_scheduler=true",
+    "--xla_gpu_autotune_level=4",
+    "--xla_gpu_enable_command_buffer=",
+    "--xla_gpu_enable_triton_gemm=false",
+)
+SMALL = {"network": "cnn", "batch": 64, "size": 64, "dtype": "float32"}
+LARGE = {"network": "resnet50", "batch": 128, "size": 224, "dtype": "bfloat16", "per_dispatch": 1}
+TINY = {"network": "cnn", "batch": 8, "size": 16, "dtype": "float32"}
+
+
+def measure(settings: Settings, emit: Emit) -> None:
+    """A row for each number of steps a dispatch, and on GPUs one for each flag."""
+    small = TINY if settings.dry_run else SMALL
+    backend = ""
+    for number in DISPATCHES[:2] if settings.dry_run else DISPATCHES:
+        row, backend = attempt(f"{number} steps a dispatch", {**small, "per_dispatch": number}, "")
+        emit(row)
+    if backend == "gpu":
+        for flags in FLAGS:
+            emit(attempt(flags or "XLA's defaults", LARGE, flags)[0])
+
+
+def attempt(name: str, case: dict[str, str | int], flags: str) -> tuple[Row, str]:
+    """Speed of a step in a process of its own, which has these flags of XLA's, and its backend."""
+    network = f"{case['network']}, {case['size']} px, {case['dtype']}, batch {case['batch']}"
+    row: Row = {"name": name, "step": network}
+    environment = {
+        "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS"),
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
+    }
+    try:
+        with Worker("benchmarks.accelerator.choices:side", case, environment) as worker:
+            return row | {"images/s": worker.turn()}, worker.note
+    except WorkerError as error:
+        return row | {"failed": str(error)[:200]}, ""
+
+
+def side(network: str, batch: int, size: int, dtype: str, per_dispatch: int) -> Side:
+    """Training on the first device, for a worker; the note is JAX's backend."""
+    import jax  # here, for the parent would take the device's memory
+
+    from benchmarks import ours
+
+    ours.start()
+    training = ours.Training(network, batch, size, dtype, per_dispatch, devices=1)
+    return Side(repeated(training.run, batch * per_dispatch), jax.default_backend())
