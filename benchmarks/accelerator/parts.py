@@ -32,7 +32,7 @@ class Part:
 
     Attributes:
       name: in the tables and for --only.
-      target: MODULE:FUNCTION below `benchmarks.accelerator`; takes `Settings` and a function
+      target: MODULE:FUNCTION; takes `Settings` and a function
         that is called with each row.
       share: of the session's time. What a part leaves of its own goes to those behind it.
       about: one line for --help and the heading of its table.
@@ -45,13 +45,48 @@ class Part:
 
 
 PARTS = (
-    Part("devices", "devices:measure", 0.06, "devices, versions, matrix and memory speed"),
-    Part("checks", "checks:measure", 0.28, "pytest -m accelerator: right on this device"),
-    Part("steps", "speed:measure", 0.25, "speed and memory of each training step"),
-    Part("pytorch", "rival:measure", 0.17, "training steps in turns with PyTorch's"),
-    Part("input", "pipeline:measure", 0.08, "time that the device waits for input"),
-    Part("target", "target:measure", 0.10, "from the start of launch.py to an AUROC of 0.97"),
-    Part("choices", "choices:measure", 0.06, "steps a dispatch, and XLA's flags"),
+    Part(
+        "devices",
+        "benchmarks.accelerator.devices:measure",
+        0.06,
+        "devices, versions, matrix and memory speed",
+    ),
+    Part(
+        "checks",
+        "benchmarks.accelerator.checks:measure",
+        0.28,
+        "pytest -m accelerator: right on this device",
+    ),
+    Part(
+        "steps",
+        "benchmarks.accelerator.speed:measure",
+        0.25,
+        "speed and memory of each training step",
+    ),
+    Part(
+        "pytorch",
+        "benchmarks.accelerator.rival:measure",
+        0.17,
+        "training steps in turns with PyTorch's",
+    ),
+    Part(
+        "input",
+        "benchmarks.accelerator.pipeline:measure",
+        0.08,
+        "time that the device waits for input",
+    ),
+    Part(
+        "target",
+        "benchmarks.accelerator.target:measure",
+        0.10,
+        "from the start of launch.py to an AUROC of 0.97",
+    ),
+    Part(
+        "choices",
+        "benchmarks.accelerator.choices:measure",
+        0.06,
+        "steps a dispatch, and XLA's flags",
+    ),
 )
 
 
@@ -127,7 +162,7 @@ def serve(target: str, settings: Settings) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no row
     module, _, function = target.partition(":")
-    measure = getattr(importlib.import_module(f"benchmarks.accelerator.{module}"), function)
+    measure = getattr(importlib.import_module(module), function)
     measure(settings, lambda row: print(json.dumps(row), file=answers, flush=True))
 
 
