@@ -30,6 +30,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 from benchmarks.accelerator.parts import ROOT
 from covidjax.experiments.commands import documented, path_argument, run_command
 
@@ -75,7 +77,7 @@ def _pack(options: argparse.Namespace) -> int:
     if sources:
         _pip("wheel", "--no-deps", "-q", "-w", str(options.out), *sources)
     target = _target(options.python, options.machine)
-    packages = _resolve(there, target, options.out)
+    packages = _resolve(there, options.python, target, options.out)
     missing = sorted(set(packages) - reachable(there, packages) - set(sources))
     if missing:
         chosen = [f"{name}=={packages[name]['version']}" for name in missing]
@@ -127,16 +129,36 @@ def _target(python: str, machine: str) -> list[str]:
     return options + [f"--platform={name}" for name in platforms]
 
 
-def _resolve(there: dict[str, str], target: list[str], wheels: Path) -> dict[str, Any]:
+def _resolve(there: dict[str, str], python: str, target: list[str], wheels: Path) -> dict[str, Any]:
     """Name -> metadata of all that covidjax needs there, in versions that fit what is there."""
+    # A local version (+cu130) is in no registry; nothing of ours needs such a package.
+    constraints = [f"{name}=={v}" for name, v in there.items() if v and "+" not in v]
+    while True:
+        packages = _report(constraints, target, wheels)
+        # pip itself asks for the Python that it runs on, whatever it is told.
+        wrong = [
+            f"{name}!={packages[name]['version']}"
+            for name in packages
+            if name not in there and not runs_on(packages[name], python)
+        ]
+        if not wrong:
+            return packages
+        constraints += wrong
+
+
+def runs_on(metadata: dict[str, Any], python: str) -> bool:
+    """Whether a package says that it runs on this version of Python."""
+    return SpecifierSet(metadata.get("requires_python") or "").contains(f"{python}.99")
+
+
+def _report(constraints: list[str], target: list[str], wheels: Path) -> dict[str, Any]:
+    """What pip would install, by name."""
     with tempfile.TemporaryDirectory() as folder:
-        constraints, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
-        # A local version (+cu130) is in no registry; nothing of ours needs such a package.
-        fixed = [f"{name}=={v}\n" for name, v in there.items() if v and "+" not in v]
-        constraints.write_text("".join(fixed))
-        command = ["--dry-run", "--ignore-installed", "-q", f"--report={report}"]
-        command += [f"--target={folder}/site", f"--find-links={wheels}", "-c", str(constraints)]
-        _pip("install", *command, *target, *requirements())
+        file, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
+        file.write_text("\n".join(constraints))
+        command = ["--dry-run", "--ignore-installed", "--ignore-requires-python", "-q"]
+        command += [f"--report={report}", f"--target={folder}/site", f"--find-links={wheels}"]
+        _pip("install", *command, "-c", str(file), *target, *requirements())
         items = json.loads(report.read_text())["install"]
     return {normal(item["metadata"]["name"]): item["metadata"] for item in items}
 
