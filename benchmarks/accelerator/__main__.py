@@ -14,7 +14,6 @@ folder of wheels to a machine that has none, and how to a TPU VM.
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,19 +23,26 @@ from benchmarks.accelerator import table
 from benchmarks.accelerator.parts import PARTS, Part, Row, Settings, run
 from benchmarks.compare import progress
 from covidjax.data.locking import temporary
-from covidjax.experiments.commands import path_argument
+from covidjax.experiments.commands import path_argument, run_command
 from covidjax.experiments.fields import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0, 1 where something failed or was stopped, 2 for a mistake."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run_command("accelerator", lambda: session(options), on_device=False)
+
+
+def session(options: argparse.Namespace) -> int:
+    """Runs the parts, keeps their rows, and prints the table; returns the exit status.
+
+    Raises:
+      ValueError, OSError: a mistake in the options, or a folder that cannot be written to.
+    """
     results = options.out / "results.jsonl"
     names = options.only or [part.name for part in PARTS]
     if problem := _problem(names, options, results):
-        print(f"accelerator: {problem}", file=sys.stderr)
-        return 2
+        raise ValueError(problem)
     options.out.mkdir(parents=True, exist_ok=True)
     archive = str(options.archive.resolve()) if options.archive else ""
     settings = Settings(options.dry_run, archive, str(options.out.resolve()))
