@@ -115,7 +115,7 @@ def _data(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         f"- Source: {data['kind']}, archive `{data['archive']}`, fingerprint "
         f"`{data['fingerprint']}`",
         f"- Split: {split}; validation taken out of the training part "
-        f"({settings.get('validation')}); no patient or examination on two sides; "
+        f"({settings.get('validation')}); no known group (patient or examination) on two sides; "
         f"who was trained on: `split.csv`",
         "",
         f"| images | {' | '.join(results['classes'])} |",

@@ -19,6 +19,21 @@ BALANCED = {
     "sampling": "drawn so that every class comes equally often",
     "none": "all weighted alike",
 }
+# What each field of `data.augment.Augmentation` does to an image of training.
+AUGMENTED = {
+    "rotation": "turned by up to {rotation} degrees",
+    "scale": "zoomed (logarithm of the factor up to {scale})",
+    "stretch": "stretched (logarithm of height against width up to {stretch})",
+    "shift": "shifted by up to {shift} of their side",
+    "flip": "mirrored left to right with probability {flip}",
+    "gamma": "their gray levels raised to a random power (logarithm up to {gamma})",
+    "contrast": "their contrast changed (logarithm of the factor up to {contrast})",
+    "brightness": "their brightness shifted by up to {brightness} of the range",
+    "shading": "shaded smoothly (gain up to {shading})",
+    "blur": "blurred or sharpened (share of a 3 x 3 binomial blur up to {blur})",
+    "noise": "covered with white noise (standard deviation up to {noise})",
+    "erase": "one rectangle with sides of up to {erase} of the image's set to its mean",
+}
 
 
 def classifiers(runs: Sequence[Run]) -> list[Block]:
@@ -53,8 +68,10 @@ def _split(runs: Sequence[Run]) -> list[Block]:
         else:
             text = prose(
                 "Kaggle's own TRAIN and TEST ({runs}), validation taken out of TRAIN by group "
-                "(share: {share}; way: {way}). TEST was looked at once, at the end; images of "
-                "TRAIN whose group TEST has too were left out.",
+                "(share: {share}; way: {way}). Each run looks at TEST once, when its network and "
+                "threshold are chosen, so the runs of this report have looked at it {looks}; "
+                "images of TRAIN whose group TEST has too were left out.",
+                looks="once" if len(some) == 1 else f"{len(some)} times",
                 runs=words.names(some),
                 share=words.alike(some, "validation_fraction"),
                 way=words.alike(some, "validation", _validation),
@@ -64,7 +81,7 @@ def _split(runs: Sequence[Run]) -> list[Block]:
         Paragraph(
             prose(
                 "A group is a patient or an examination, joined with all others that hold an "
-                "identical or nearly identical picture; no group is on two sides of a split."
+                "identical or nearly identical picture; no known group is on two sides of a split."
             )
         )
     )
@@ -78,19 +95,20 @@ def _validation(way: Any) -> str:
 
 def _input(runs: Sequence[Run]) -> list[Block]:
     clahe = any(run.setting("data.equalize") == "clahe" for run in runs)
-    values = {
-        name.rpartition(".")[2]: words.alike(runs, f"augment.{name}", number)
-        for name in ("rotation", "scale", "shift", "gamma", "contrast", "flip", "erase")
+    used = {
+        name: phrase
+        for name, phrase in AUGMENTED.items()
+        if any(run.setting(f"augment.{name}") for run in runs)
     }
+    values = {name: words.alike(runs, f"augment.{name}", number) for name in used}
+    changed = (
+        f" While training they were changed at random: {'; '.join(used.values())}." if used else ""
+    )
     return [
         Paragraph(
             prose(
                 "Images were reduced to {size} pixels a side ({resize}), {equalise}{cite}."
-                " While training they were rotated by up to {rotation} degrees, zoomed (logarithm "
-                "of the factor up to {scale}), shifted by up to {shift} of their side and mirrored "
-                "with probability {flip}; gray levels were raised to a random power (logarithm up "
-                "to {gamma}) and their contrast was changed (logarithm up to {contrast}); with "
-                "probability {erase} a rectangle was erased.",
+                + changed,
                 size=words.alike(runs, "data.size"),
                 resize=words.alike(runs, "data.resize"),
                 equalise=words.alike(runs, "data.equalize", _equalised),

@@ -1,5 +1,6 @@
 """The draft of one run of each kind: every figure is of a run, and marked as it must be."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import made_runs
 import pytest
 from matplotlib.mathtext import MathTextParser
 
+from covidjax.data.augment import Augmentation
 from covidjax.report import (
     checklist_items,
     checklists,
@@ -15,6 +17,7 @@ from covidjax.report import (
     document,
     draft,
     markdown,
+    methods_classify,
     numbering,
     tex,
 )
@@ -40,6 +43,38 @@ def made(home) -> document.Document:
 def both(home: Path, made: document.Document) -> list[str]:
     """Markdown and LaTeX, pictures linked from where they are."""
     return [markdown.write(made, Path("/"), False), tex.write(made, Path("/"))]
+
+
+def test_the_text_names_every_augmentation_that_a_run_has_and_none_that_is_off(tmp_path) -> None:
+    folder = made_runs.all_kinds(tmp_path) / "cnn-0"
+    about = json.loads((folder / "config.json").read_text())
+    strengths = dataclasses.asdict(Augmentation())
+    assert methods_classify.AUGMENTED.keys() == strengths.keys()
+
+    def paragraph(**changes: float) -> str:
+        about["config"]["augment"] = strengths | changes
+        (folder / "config.json").write_text(json.dumps(about))
+        (run,) = collect.collect([str(folder)])
+        (found,) = methods_classify._input([run])
+        return plain(found.spans)
+
+    text = paragraph(erase=0.35, noise=0.0625)
+    for name, value in (strengths | {"erase": 0.35, "noise": 0.0625}).items():
+        phrase = methods_classify.AUGMENTED[name]
+        assert phrase.replace(f"{{{name}}}", methods_classify.number(value)) in text
+    assert "one rectangle with sides of up to 0.35 of the image's set to its mean" in text
+    assert "noise" not in paragraph(noise=0.0)
+    assert "at random" not in paragraph(**dict.fromkeys(strengths, 0.0))
+
+
+def test_the_text_counts_the_looks_at_test(tmp_path) -> None:
+    home = made_runs.all_kinds(tmp_path)
+    runs = [run for run in collect.collect([f"{home}/*"]) if run.setting("split") == "official"]
+    one, two = (
+        " ".join(plain(part.spans) for part in methods_classify._split(some))
+        for some in (runs[:1], [runs[0], runs[0]])
+    )
+    assert "have looked at it once" in one and "have looked at it 2 times" in two
 
 
 def test_the_sections_are_those_of_a_paper(made) -> None:
