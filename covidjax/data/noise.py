@@ -141,9 +141,12 @@ def low_dose(image: Image, level: Array, key: PRNGKeyArray, noise: Noise) -> Ima
     """Fewer photons: I = N0 exp(-D v), y ~ Poisson(level I) + N(0, sigma_e), v' from y by its log.
 
     Poisson-Gaussian noise: Foi et al. 2008, doi:10.1109/TIP.2008.2001399; the simulation of a lower
-    dose: Joemai et al. 2010, doi:10.1007/s00330-009-1617-x. To first order in 1 / (level I) the
-    variance of v' is (level I + sigma_e^2) / (level I D)^2. The files hold display values, not
-    exposures, so D and N0 are assumptions.
+    dose: Joemai et al. 2010, doi:10.1007/s00330-009-1617-x. What is drawn is the counts themselves;
+    to first order in 1 / (level I) v' has the mean v and the variance (level I + sigma_e^2) /
+    (level I D)^2. Where few photons arrive the logarithm bends both: with the defaults, at a tenth
+    of the dose and v = 0.9 (20 photons), the mean is 0.013 above v and the standard deviation 10 %
+    above the formula's; at half the dose 0.002 and 1 %. The files hold display values, not exposures,
+    so D and N0 are assumptions.
     """
     photon_key, electronic_key = jax.random.split(key)
     expected = to_counts(image, level, noise)

@@ -75,6 +75,17 @@ def test_low_dose_has_the_moments_of_its_formula(value, dose):
     assert variance == pytest.approx((rate + 16) / (rate * 2.5) ** 2, rel=6 / rate + 0.01)
 
 
+@pytest.mark.parametrize(("dose", "shift", "ratio"), [(0.1, 0.013, 1.10), (0.5, 0.002, 1.01)])
+def test_few_photons_bend_low_dose_away_from_its_formula_by_what_is_said(dose, shift, ratio):
+    what = Noise("low_dose")
+    mean, variance = exact_low_dose(0.9, dose, what)
+    rate = dose * what.photons * np.exp(-what.absorption * 0.9)
+    formula = (rate + what.electronic**2) / (rate * what.absorption) ** 2
+    assert mean - 0.9 == pytest.approx(shift, abs=5e-4)
+    assert np.sqrt(variance / formula) == pytest.approx(ratio, abs=5e-3)
+    assert_moments(drawn(0.9, dose, what), mean, variance)
+
+
 def test_counts_and_values_are_inverse_to_each_other():
     what = Noise("low_dose")
     values = jnp.linspace(0, 1, 11)
