@@ -145,8 +145,8 @@ def low_dose(image: Image, level: Array, key: PRNGKeyArray, noise: Noise) -> Ima
     to first order in 1 / (level I) v' has the mean v and the variance (level I + sigma_e^2) /
     (level I D)^2. Where few photons arrive the logarithm bends both: with the defaults, at a tenth
     of the dose and v = 0.9 (20 photons), the mean is 0.013 above v and the standard deviation 10 %
-    above the formula's; at half the dose 0.002 and 1 %. The files hold display values, not exposures,
-    so D and N0 are assumptions.
+    above the formula's; at half the dose 0.002 and 1 %. The files hold display values, not
+    exposures, so D and N0 are assumptions.
     """
     photon_key, electronic_key = jax.random.split(key)
     expected = to_counts(image, level, noise)
