@@ -12,7 +12,6 @@ DISPATCHES = (1, 4, 8, 32)
 FLAGS = (
     "",
     "--xla_gpu_enable_latency_hiding_scheduler=true",
-    "--xla_gpu_autotune_level=4",
     "--xla_gpu_enable_command_buffer=",
     "--xla_gpu_enable_triton_gemm=false",
 )

@@ -32,6 +32,9 @@ def measure(settings: Settings, emit: Emit) -> None:
     if not torch_installed():
         emit({"name": "pytorch", "note": "not installed, so there is nothing to compare with"})
         return
+    if not settings.dry_run and not _torch_sees_a_gpu():
+        emit({"name": "pytorch", "note": "it sees no GPU, so there is nothing to compare with"})
+        return
     for network, size, batch, dtype in TINY if settings.dry_run else CASES:
         case = {"network": network, "size": size, "batch": batch, "dtype": dtype}
         row: Row = {"name": f"{network}, {size} px", "dtype": dtype, "batch": batch}
@@ -39,6 +42,12 @@ def measure(settings: Settings, emit: Emit) -> None:
             emit(row | compared(case))
         except WorkerError as error:
             emit(row | {"failed": str(error)[:200]})
+
+
+def _torch_sees_a_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def compared(case: dict[str, Any]) -> Row:

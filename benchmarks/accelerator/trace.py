@@ -34,20 +34,19 @@ def traced(function: Callable[[], Any]) -> tuple[Any, Times]:
     with tempfile.TemporaryDirectory(prefix="covidjax-trace-") as folder:
         with jax.profiler.trace(folder, profiler_options=options):
             value = function()
+        on_cpu = jax.default_backend() == "cpu"
         (file,) = Path(folder).rglob("*.xplane.pb")
-        return value, times_of(jax.profiler.ProfileData.from_file(str(file)).planes)
+        return value, times_of(jax.profiler.ProfileData.from_file(str(file)).planes, on_cpu)
 
 
-def times_of(planes: Iterable[Any]) -> Times:
-    """Of the devices' planes together, or of a CPU's threads where there is no other device.
+def times_of(planes: Iterable[Any], on_cpu: bool) -> Times:
+    """Of the devices' planes together, or of a CPU's threads.
 
     Raises:
       ValueError: they have no operation.
     """
-    planes = list(planes)
-    devices = [plane for plane in planes if plane.name.startswith("/device:")]
-    hosts = [plane for plane in planes if plane.name == "/host:CPU"]
-    measured = [covered(intervals(plane)) for plane in devices or hosts]
+    kind = "/host:CPU" if on_cpu else "/device:"
+    measured = [covered(intervals(plane)) for plane in planes if plane.name.startswith(kind)]
     measured = [times for times in measured if times.span]
     if not measured:
         raise ValueError("the profiler's trace has no operation of a device")
@@ -57,15 +56,12 @@ def times_of(planes: Iterable[Any]) -> Times:
 def intervals(plane: Any) -> list[tuple[float, float]]:
     """Start and end in seconds of all that a plane's device computed.
 
-    A TPU's operations are on the line "XLA Ops", a GPU's on its streams; a CPU computes in threads
+    A GPU's operations are on its streams, a TPU's on the line "XLA Ops"; a CPU computes in threads
     of XLA's, on lines whose names begin with tf_XLA.
     """
     lines = list(plane.lines)
-    names = [line.name for line in lines]
-    if "XLA Ops" in names:
-        chosen = [line for line in lines if line.name == "XLA Ops"]
-    else:
-        chosen = [line for line in lines if line.name.startswith(("Stream", "tf_XLA"))]
+    chosen = [line for line in lines if line.name.startswith(("Stream", "tf_XLA"))]
+    chosen = chosen or [line for line in lines if line.name == "XLA Ops"]
     return [
         (event.start_ns / 1e9, (event.start_ns + event.duration_ns) / 1e9)
         for line in chosen

@@ -154,17 +154,18 @@ def test_the_idle_share_of_a_gpu_counts_its_kernels_once_and_no_copies():
         Steps=[("1", 0, 10)],
     )
     host = made_plane("/host:CPU", tf_XLA=[("work", 0, 10)])
-    assert trace.times_of([host, gpu]) == trace.Times(10, 5)
-    assert trace.times_of([host, gpu]).idle == pytest.approx(0.5)
+    assert trace.times_of([host, gpu], False) == trace.Times(10, 5)
+    assert trace.times_of([host, gpu], False).idle == pytest.approx(0.5)
 
 
 def test_the_idle_share_of_a_tpu_is_that_of_its_operations():
     tpu = made_plane(
         "/device:TPU:0", XLA_Modules=[("jit", 0, 8)], XLA_Ops=[("a", 0, 2), ("b", 6, 8)]
     )
-    assert trace.times_of([tpu, made_plane("/device:TPU:1")]).idle == pytest.approx(0.5)
+    assert trace.times_of([tpu, made_plane("/device:TPU:1")], False).idle == pytest.approx(0.5)
+    work = [("work", 0, 10)]  # a host's is not the device's
     with pytest.raises(ValueError, match="no operation of a device"):
-        trace.times_of([made_plane("/device:TPU:0")])
+        trace.times_of([made_plane("/device:TPU:0"), made_plane("/host:CPU", tf_XLA=work)], False)
 
 
 def test_the_idle_share_of_a_real_trace_is_that_of_its_pauses():
