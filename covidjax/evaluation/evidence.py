@@ -31,7 +31,7 @@ def evidence(
     Args:
       tested: what the figures are about, each image once.
       validation: fits the temperature and, for comparison, the operating points, fold by fold.
-      training: names of the training images, by number of the fold.
+      training: names of the images of training and validation, by number of the fold.
       samples, seed: of the bootstrap over groups.
 
     Returns:

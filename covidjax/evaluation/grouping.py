@@ -55,13 +55,14 @@ def grouping(
 
     Args:
       tested: predictions, each image once.
-      training: names of the training images, by number of the fold.
+      training: names of the images that trained the network or chose its epoch and threshold, by
+        number of the fold.
 
     Returns:
       {"groups": {"number_and_cause", "number_alone": counts}, "by_number": {figure: {...}},
-      "shared_with_training": count of tested images whose number a training image of their fold
-      has, "without_shared": {figure: {...}}}, for AUROC, accuracy and balanced accuracy. Empty
-      where no tested image bears a number.
+      "shared_with_training": count of tested images whose number one of these images has,
+      "without_shared": {figure: {...}}}, for AUROC, accuracy and balanced accuracy. Empty where no
+      tested image bears a number.
     """
     persons = [_person(name) for name in tested.names]
     if not any(persons):

@@ -128,9 +128,9 @@ def _data(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"{grouping['shared_with_training']:,} tested images bear the same number in "
-            "`personN` as a training image, under another cause; whether they are the same child "
-            f"is not known. Without them the AUROC is {shown(without)}; with all groups of a "
-            f"number taken as one, {shown(grouping['by_number']['auroc'])}.",
+            "`personN` as an image of training or validation, of another cause; whether they are "
+            f"the same child is not known. Without them the AUROC is {shown(without)}; with all "
+            f"groups of a number taken as one, {shown(grouping['by_number']['auroc'])}.",
         ]
     return "\n".join(lines)
 

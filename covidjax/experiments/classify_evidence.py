@@ -49,7 +49,11 @@ def gather(
     tell = teller(config.quiet)
     shared = {"samples": config.bootstrap_samples, "seed": config.seed}
     names = data.table["image"].to_numpy(str)
-    training = {p.fold.number: names[p.fold.train].tolist() for p in predictions}
+    # Validation chose the epoch and the threshold, so it has been seen too.
+    training = {
+        p.fold.number: names[np.concatenate([p.fold.train, p.fold.validation])].tolist()
+        for p in predictions
+    }
     tell("calibration, operating points, decision curve, grouping")
     found = evidence.evidence(tested, validation, training, **shared)
     phantom = data.prepared.kind == "phantom"
