@@ -14,7 +14,7 @@ AUROC = 0.97
 TINY_AUROC = 0.0
 TINY = (
     "--config.data.size=28",
-    "--config.phantom.images=60",
+    "--config.phantom.images=120",
     "--config.phantom.size=48",
     "--config.epochs=2",
     "--config.batch_size=16",
@@ -30,10 +30,11 @@ def measure(settings: Settings, emit: Emit) -> None:
         command += ["--config=configs/cnn.py:task=pneumonia"]
         command += [f"--config.data.archive={settings.archive}"]
     else:
-        command += ["--config=configs/cnn.py:task=pneumonia,data=phantom"]
+        # Its pneumonia task has too few images for its validation, which imitates a shift.
+        command += ["--config=configs/cnn.py:task=covid,data=phantom,fold=0"]
     command += TINY if settings.dry_run else ()
     wanted = TINY_AUROC if settings.dry_run else AUROC
-    what = "pneumonia, archive" if settings.archive else "pneumonia, PHANTOM"
+    what = "pneumonia, archive" if settings.archive else "covid, PHANTOM"
     began = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=sys.stderr, stdin=subprocess.DEVNULL) as run:
         try:
