@@ -7,7 +7,7 @@ device, and figures are checked and written. All of that shall hide behind the s
 import importlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +81,25 @@ class Epoch:
         self.resident()  # compiles
         self.real()  # and this opens what a run opens once
 
-    def real(self) -> float:
-        """Images a second of `loop.fit`, from the first step sent to the last one done."""
+    def real(
+        self, begin: Callable[[], None] = lambda: None, end: Callable[[], None] = lambda: None
+    ) -> float:
+        """Images a second of `loop.fit`, from the first step sent to the last one done.
+
+        `begin` and `end` are called at these two moments.
+        """
         times: list[float] = []
 
         def step(*arguments: Any) -> Any:
             if not times:
+                begin()
                 times.append(time.perf_counter())
             return self.step(*arguments)
 
         def evaluate(current: state.TrainState) -> dict[str, float]:
             jax.block_until_ready(current)
             times.append(time.perf_counter())
+            end()
             return {"auroc": 0.0}
 
         with (

@@ -11,6 +11,10 @@ import pytest
 # there is, all else on eight virtual devices of the CPU. xdist's workers have the variable alone.
 if "accelerator" in sys.argv:
     os.environ["COVIDJAX_TEST_ACCELERATOR"] = "1"
+if "COVIDJAX_TEST_ACCELERATOR" in os.environ and "cpu" not in os.environ.get(
+    "JAX_PLATFORMS", "cpu"
+):
+    os.environ["JAX_PLATFORMS"] += ",cpu"  # what the device is compared with
 if "COVIDJAX_TEST_ACCELERATOR" not in os.environ:
     flags = os.environ.get("XLA_FLAGS", "")
     # Most of the time goes into compiling, and with little optimisation half as much.

@@ -44,7 +44,7 @@ def measure(settings: Settings, emit: Emit) -> None:
     os.environ["COVIDJAX_TEST_ACCELERATOR"] = "1"
     if settings.dry_run:
         command += ["-k", TINY]
-    elif Path("/dev/nvidia0").exists() and importlib.util.find_spec("xdist"):
+    elif any(Path("/dev").glob("nvidia[0-9]*")) and importlib.util.find_spec("xdist"):
         command += ["-n", str(PROCESSES)]
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     pytest.main(command, plugins=[Rows(emit)])

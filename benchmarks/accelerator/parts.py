@@ -48,25 +48,25 @@ PARTS = (
     Part(
         "devices",
         "benchmarks.accelerator.devices:measure",
-        0.06,
+        0.10,
         "devices, versions, matrix and memory speed",
     ),
     Part(
         "checks",
         "benchmarks.accelerator.checks:measure",
-        0.28,
+        0.26,
         "pytest -m accelerator: right on this device",
     ),
     Part(
         "steps",
         "benchmarks.accelerator.speed:measure",
-        0.25,
+        0.24,
         "speed and memory of each training step",
     ),
     Part(
         "pytorch",
         "benchmarks.accelerator.rival:measure",
-        0.17,
+        0.16,
         "training steps in turns with PyTorch's",
     ),
     Part(
@@ -78,13 +78,13 @@ PARTS = (
     Part(
         "target",
         "benchmarks.accelerator.target:measure",
-        0.10,
+        0.08,
         "from the start of launch.py to an AUROC of 0.97",
     ),
     Part(
         "choices",
         "benchmarks.accelerator.choices:measure",
-        0.06,
+        0.08,
         "steps a dispatch, and XLA's flags",
     ),
 )
@@ -144,6 +144,11 @@ def run(part: Part, settings: Settings, seconds: float) -> Iterator[Row]:
         yield {"name": part.name, "failed": f"stopped after {seconds:.0f} s, its share of the time"}
     elif status:
         yield {"name": part.name, "failed": _last_line(log) or f"exit status {status}"}
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, for a row."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -7,7 +7,7 @@ from benchmarks import ours  # first: it sets the allocator before JAX is import
 # ruff: noqa: E402, I001
 from benchmarks import epoch_sides
 from benchmarks.accelerator import trace
-from benchmarks.accelerator.parts import Emit, Row, Settings
+from benchmarks.accelerator.parts import Emit, Row, Settings, reason
 
 # Config, pixels a side, batch, type: a small network, which asks for most images a second, and the
 # usual one.
@@ -27,17 +27,20 @@ def measure(settings: Settings, emit: Emit) -> None:
         changes = {"data.size": size, "batch_size": batch, "dtype": dtype}
         if settings.dry_run:
             changes |= TINY_PHANTOM
-        epoch = epoch_sides.Epoch(arguments, archive, folder, changes, config)
-        resident = epoch.resident()
-        real, times = trace.traced(epoch.real)
         row: Row = {
             "name": f"{config.partition(':')[0]}, {size} px",
             "dtype": dtype,
             "batch": batch,
-            "images/s": real,
-            "one batch on the device": resident,
-            "idle": times.idle,
-            "steps": epoch.steps,
-            "steps a dispatch": epoch.schedule.steps_per_dispatch,
         }
+        try:
+            epoch = epoch_sides.Epoch(arguments, archive, folder, changes, config)
+            row |= {
+                "steps": epoch.steps,
+                "steps a dispatch": epoch.schedule.steps_per_dispatch,
+                "images/s": epoch.real(),
+                "one batch on the device": epoch.resident(),
+            }
+            row["idle"] = trace.traced(epoch.real).idle
+        except Exception as error:  # what was measured and the other rows are wanted all the same
+            row["failed"] = reason(error)
         emit(row)

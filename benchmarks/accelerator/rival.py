@@ -89,6 +89,7 @@ def theirs(network: str, size: int, batch: int, dtype: str) -> Side:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # What JAX does by default too.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True  # as XLA tries its algorithms too
     denoises = network in torch_denoisers.NETWORKS
     model: Any = torch_denoisers.NETWORKS[network]() if denoises else torch_networks.create(network)
     model = model.to(device=device, memory_format=torch.channels_last).train()

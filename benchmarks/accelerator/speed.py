@@ -10,7 +10,7 @@ from benchmarks import ours, ours_dip  # first: it sets the allocator before JAX
 import jax
 
 from benchmarks import scaling_on_paper
-from benchmarks.accelerator.parts import Emit, Row, Settings
+from benchmarks.accelerator.parts import Emit, Row, Settings, reason
 from benchmarks.compare import repeated
 from covidjax.training import sharding, steps
 
@@ -50,30 +50,37 @@ def measure(settings: Settings, emit: Emit) -> None:
     """A row for each network, type and batch size; one that does not fit says so."""
     ours.start()
     cases, dips = (TINY, TINY_DIP) if settings.dry_run else (CASES, DIP)
-    first, *others = cases
-    for batch in first.batches:
-        emit(attempt(first, batch, 1))
+    for case in cases:
+        emit(attempt(case, case.batches[0], 1))
     for width, size in dips:
-        emit(dip(width, size))
-    for case in others:
-        for batch in case.batches:
-            emit(attempt(case, batch, 1))
+        emit(attempt_dip(width, size))
     if jax.device_count() > 1:
-        emit(attempt(first, first.batches[0], jax.device_count()))
+        emit(attempt(cases[0], cases[0].batches[0], jax.device_count()))
+    for case in cases:
+        for batch in case.batches[1:]:
+            emit(attempt(case, batch, 1))
 
 
 def attempt(case: Case, batch: int, devices: int) -> Row:
     """The row of `step`, or one that says why there is none."""
     try:
         return step(case, batch, devices)
-    except jax.errors.JaxRuntimeError as error:  # out of memory, most of all
-        reason = str(error).partition("\n")[0][:160]
+    except Exception as error:  # out of memory, most of all; the other rows are wanted all the same
         name = f"{case.network}, {case.size} px"
-        return {"name": name, "dtype": case.dtype, "batch": batch, "failed": reason}
+        return {"name": name, "dtype": case.dtype, "batch": batch, "failed": reason(error)}
+
+
+def attempt_dip(width: int, size: int) -> Row:
+    """The row of `dip`, or one that says why there is none."""
+    try:
+        return dip(width, size)
+    except Exception as error:  # as above
+        return {"name": f"dip, {size} px, width {width}", "failed": reason(error)}
 
 
 def step(case: Case, batch: int, devices: int) -> Row:
     """Measures the step of a case, of `batch` images a device."""
+    before = peak_bytes()
     per_dispatch = steps.steps_per_dispatch(0, sharding.make_mesh(jax.devices()[:devices]))
     images = batch * devices
     training = ours.Training(case.network, images, case.size, case.dtype, per_dispatch, devices)
@@ -92,7 +99,7 @@ def step(case: Case, batch: int, devices: int) -> Row:
         "ms a step": 1e3 * images / rate,
         "TFLOP/s": rate * counted.flops / 1e12,
         "program, GiB": program_bytes(compiled) / 2**30,
-        "device peak, GiB": peak_bytes() / 2**30,
+        **risen(before),
         "compiled in, s": took,
         "_counted": dataclasses.asdict(counted),
     }
@@ -100,7 +107,7 @@ def step(case: Case, batch: int, devices: int) -> Row:
 
 def dip(width: int, size: int) -> Row:
     """Measures chunks of Deep Image Prior's steps."""
-    began = time.perf_counter()
+    before, began = peak_bytes(), time.perf_counter()
     fitting = ours_dip.Fitting(width, size)
     fitting.run(ours_dip.CHUNK)
     took = time.perf_counter() - began
@@ -112,7 +119,7 @@ def dip(width: int, size: int) -> Row:
         "devices": 1,
         "images/s": rate,
         "ms a step": 1e3 / rate,
-        "device peak, GiB": peak_bytes() / 2**30,
+        **risen(before),
         "compiled in, s": took,
     }
 
@@ -127,6 +134,11 @@ def program_bytes(compiled: Any) -> int:
     found = compiled.memory_analysis()
     sizes = found.argument_size_in_bytes, found.output_size_in_bytes, found.temp_size_in_bytes
     return sum(sizes) - found.alias_size_in_bytes
+
+
+def risen(before: int) -> Row:
+    """The process's peak where this row has raised it: it is not known of a smaller one."""
+    return {"device peak, GiB": peak_bytes() / 2**30} if peak_bytes() > before else {}
 
 
 def peak_bytes() -> int:

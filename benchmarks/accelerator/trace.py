@@ -23,8 +23,12 @@ class Times(NamedTuple):
         return 1 - self.busy / self.span if self.span else 0.0
 
 
-def traced(function: Callable[[], Any]) -> tuple[Any, Times]:
-    """What the function returns, and how long the devices computed meanwhile.
+def traced(function: Callable[[Callable[[], None], Callable[[], None]], Any]) -> Times:
+    """How long the devices computed between two moments.
+
+    Args:
+      function: called with two functions; it calls the first when the time begins, and the second
+        when it ends.
 
     Raises:
       ValueError: the trace has no operation of a device.
@@ -32,11 +36,13 @@ def traced(function: Callable[[], Any]) -> tuple[Any, Times]:
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0  # every Python call: as slow as the steps themselves
     with tempfile.TemporaryDirectory(prefix="covidjax-trace-") as folder:
-        with jax.profiler.trace(folder, profiler_options=options):
-            value = function()
+        function(
+            lambda: jax.profiler.start_trace(folder, profiler_options=options),
+            jax.profiler.stop_trace,
+        )
         on_cpu = jax.default_backend() == "cpu"
         (file,) = Path(folder).rglob("*.xplane.pb")
-        return value, times_of(jax.profiler.ProfileData.from_file(str(file)).planes, on_cpu)
+        return times_of(jax.profiler.ProfileData.from_file(str(file)).planes, on_cpu)
 
 
 def times_of(planes: Iterable[Any], on_cpu: bool) -> Times:

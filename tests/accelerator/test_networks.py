@@ -23,7 +23,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # The largest errors of outputs and gradients, as shares of their norm. On a CPU they are at most
 # 4e-6 and 4e-3 at the highest precision, and 0.03 and 0.31 in bfloat16 (ResNet-101 the worst).
-HIGHEST = (1e-4, 1e-2)
+HIGHEST = (5e-4, 5e-2)
 # TensorFloat-32 has the 10 bits of float16, and is what GPUs take for float32 by default.
 DEFAULT = (1e-2, 0.2)
 # bfloat16 has 8 bits.
@@ -90,9 +90,11 @@ def error(measured: Any, expected: Any) -> float:
 def test_outputs_and_gradients_are_those_of_float64_to_the_rounding_of_each_type(name):
     expected = in_float64(name)
     measured = {}
+    # A TPU takes bfloat16 for float32 by default.
+    default = HALF if jax.default_backend() == "tpu" else DEFAULT
     for dtype, precision, most in (
         ("float32", "highest", HIGHEST),
-        ("float32", "default", DEFAULT),
+        ("float32", "default", default),
         ("bfloat16", "default", HALF),
     ):
         if dtype == "bfloat16" and name == "hourglass":
