@@ -35,7 +35,7 @@ class Epoch:
         changes: Mapping[str, Any] | None = None,
         name: str = "cnn",
     ) -> None:
-        """Of `configs/NAME.py`, or NAME:ARGUMENTS; `folder` is for what a run writes."""
+        """`name` is that of a file of configs/, or NAME:ARGUMENTS; a run writes into `folder`."""
         name, _, more = name.partition(":")
         both = ",".join(filter(None, (arguments, more)))
         config = importlib.import_module(f"configs.{name}").get_config(both)

@@ -68,6 +68,12 @@ def task_of(network: str, dtype: str = "float32") -> tuple[Any, Any, Any]:
     )
 
 
+def _fresh(config: Any, model: Any, size: int, mesh: Any) -> tuple[Any, Any]:
+    """The config's optimiser, and a train state for images of that size."""
+    tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
+    return tx, state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
+
+
 class Training:
     """A network in training on batches that lie on the device.
 
@@ -88,8 +94,7 @@ class Training:
         """`batch` is the global one, over all devices or the first few."""
         config, self.model, loss_fn = task_of(network, dtype)
         mesh = sharding.make_mesh(jax.devices()[:devices])
-        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
-        self.state = state.create(self.model, tx, (size, size, 1), jax.random.key(0), mesh)
+        tx, self.state = _fresh(config, self.model, size, mesh)
         one = random_batch(batch, size)
         several = per_dispatch > 1
         self.batch = (
@@ -119,8 +124,7 @@ class Inference:
     def __init__(self, network: str, batch: int, size: int) -> None:
         config, model, _ = task_of(network)
         mesh = sharding.make_mesh()
-        tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
-        made = state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
+        _, made = _fresh(config, model, size, mesh)
         self.variables = made.ema_params, made.ema_batch_stats
         self.images = sharding.to_device(random_batch(batch, size), mesh)["images"]
         predict = objective.make_predict(model, mirror=False)

@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # What is measured is the CPU, also where there is an accelerator.
 CPU_ONLY = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
+# What lets a worker have the devices that its parent has.
+ANY_DEVICE = {name: os.environ.get(name) for name in ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES")}
+
 
 class Side(NamedTuple):
     """One side, set up and warm: measures once when called; `note` says what it turned out to be.

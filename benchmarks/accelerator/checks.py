@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.accelerator.parts import ROOT, Emit, Row, Settings
 
-# Of the dry run: what a CPU compiles in seconds.
+# The tests of a dry run: a CPU compiles them in seconds.
 TINY = "(networks and unet) or buffers or resumes"
 PROCESSES = 4  # on a GPU
 

@@ -4,7 +4,7 @@ import os
 
 from benchmarks.accelerator.parts import Emit, Row, Settings
 from benchmarks.compare import repeated
-from benchmarks.worker import Side, Worker, WorkerError
+from benchmarks.worker import ANY_DEVICE, Side, Worker, WorkerError
 
 Case = dict[str, str | int]
 DISPATCHES = (1, 8, 32)
@@ -43,11 +43,8 @@ def attempt(name: str, case: Case, flags: str) -> tuple[Row, str]:
     """Speed of a step in a process of its own, which has these flags of XLA's, and its backend."""
     network = f"{case['network']}, {case['size']} px, {case['dtype']}, batch {case['batch']}"
     row: Row = {"name": name, "step": network}
-    environment = {
-        "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS"),
-        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
-    }
+    all_flags = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    environment = {"XLA_FLAGS": all_flags, **ANY_DEVICE}
     try:
         with Worker("benchmarks.accelerator.choices:side", case, environment) as worker:
             return row | {"images/s": worker.turn()}, worker.note

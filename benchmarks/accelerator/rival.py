@@ -1,12 +1,11 @@
 """Our training steps in turns with PyTorch's on the same device: channels_last, compiled, AMP."""
 
-import os
 from typing import Any
 
 from benchmarks.accelerator.parts import Emit, Row, Settings
 from benchmarks.compare import Result, in_turns, progress, repeated
 from benchmarks.settings import torch_installed
-from benchmarks.worker import Side, Worker, WorkerError
+from benchmarks.worker import ANY_DEVICE, Side, Worker, WorkerError
 
 # Network, pixels a side, batch, type; what matters most first.
 CASES = (
@@ -18,13 +17,8 @@ CASES = (
 )
 TINY = (("cnn", 16, 8, "bfloat16"),)
 PAIRS = 3
-# Both sides are on the device at once, so neither may take all of its memory; and the workers are
-# not kept to the CPU, as those of `python -m benchmarks` are.
-SHARED = {
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS"),
-    "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES"),
-}
+# Both sides are on the device at once, so neither may take all of its memory.
+SHARED = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **ANY_DEVICE}
 
 
 def measure(settings: Settings, emit: Emit) -> None:

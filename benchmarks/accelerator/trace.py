@@ -46,7 +46,7 @@ def traced(function: Callable[[Callable[[], None], Callable[[], None]], Any]) ->
 
 
 def times_of(planes: Iterable[Any], on_cpu: bool) -> Times:
-    """Of the devices' planes together, or of a CPU's threads.
+    """The times of all devices' planes together, or of a CPU's threads.
 
     Raises:
       ValueError: they have no operation.
