@@ -72,7 +72,8 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.validation = "auto"  # shifted (for split=official), random (for kfold)
     config.validation_fraction = 0.15  # of the training images, groups whole
     config.views = 3  # distortions of each image in shifted validation; 0: as they are
-    config.threshold = "validation"  # best balanced accuracy there, or a number
+    config.threshold = "validation"  # best balanced accuracy there, or a calibrated probability
+    config.calibration = "platt"  # on validation; or shift, temperature, beta, isotonic, none
     config.select = "best"  # or last: which epoch's weights are evaluated
     config.mirror = True  # predict the mean over an image and its mirror
     config.bootstrap_samples = 2000  # of the 95 % intervals
@@ -80,7 +81,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     # The evidence beside the figures; both are made from the checkpoints at the end of the run.
     config.audit = True  # what is reached without lungs, and what the features tell of the source
     config.saliency = True  # Grad-CAM and occlusion, and whether they lie in the thorax
-    config.external = ""  # a folder of other radiographs with a CSV: image,label[,group]
+    config.external = ""  # a folder of other radiographs with a CSV: image,label[,group][,patient]
 
     add_data(config, arg, equalize="clahe")
 

@@ -27,7 +27,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
     config.size = 0  # pixels a side that features are measured at; 0: `auto_size` of the data
     config.auto_size = ml_collections.ConfigDict({"coronahack": 224, "phantom": 128})
-    config.bootstrap_samples = 1000  # of the 95 % intervals
     config.scaling_images = 900  # of TRAIN, on which squash and pad are compared
 
     config.embedding = ml_collections.ConfigDict()

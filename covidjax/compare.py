@@ -1,7 +1,7 @@
 """Compares two finished classification runs: `python -m covidjax.compare RUN_A RUN_B`.
 
 Two runs that tested the same images are paired image by image: differences with 95 % intervals
-(a bootstrap over patients), DeLong's test for the AUROC, McNemar's for the calls, each run at its
+(over patients), DeLong's test for the AUROC, McNemar's for the calls, each run at its
 own thresholds. Kaggle's TEST (split=official) against cross-validation (split=kfold) is another
 question, how far the figures shift between the two: there nothing is paired.
 
@@ -36,15 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=path_argument, help="folder for comparison.json and comparison.png"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--samples", type=int, default=2000, help="resamples of the bootstrap")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     options = parser.parse_args(arguments)
 
     def work() -> int:
         a, b = read_run(options.run_a), read_run(options.run_b)
         if missing := [run for run in (a, b) if not {"task", "data"} <= run.results.keys()]:
             raise CompareError(f"{missing[0].folder}: results.json lacks task or data")
-        found = compare(a, b, samples=options.samples, seed=options.seed)
+        found = compare(a, b)
         if options.out:
             write(options.out, found)
         print(results.as_json(found) if options.json else table(found))
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("compare", work, on_device=False)
 
 
-def compare(a: Run, b: Run, *, samples: int = 2000, seed: int = 0) -> dict[str, Any]:
+def compare(a: Run, b: Run) -> dict[str, Any]:
     """What two runs differ in, a - b.
 
     Returns:
@@ -63,10 +61,8 @@ def compare(a: Run, b: Run, *, samples: int = 2000, seed: int = 0) -> dict[str, 
 
     Raises:
       CompareError: different tasks or data, labels that differ, or no shared images.
-      EvaluationError: fewer than 2 samples, predictions that are none.
+      EvaluationError: predictions that are none.
     """
-    if samples < 2:
-        raise CompareError(f"--samples={samples}: an interval needs 2 at least")
     for name in ("task", "data"):
         if a.results[name] != b.results[name]:
             raise CompareError(
@@ -95,15 +91,13 @@ def compare(a: Run, b: Run, *, samples: int = 2000, seed: int = 0) -> dict[str, 
     }
     if not found["paired"]:
         return found | {
-            "figures": differences.figure_differences(
-                a.predicted, b.predicted, together=False, samples=samples, seed=seed
-            )
+            "figures": differences.figure_differences(a.predicted, b.predicted, together=False)
         }
     if len(at_a) == 0:
         raise CompareError(
             f"no image was tested in both {a.folder} and {b.folder}; compare runs of the same split"
         )
-    return found | differences.paired_differences(one, other, samples=samples, seed=seed)
+    return found | differences.paired_differences(one, other)
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -126,7 +120,7 @@ def table(found: Mapping[str, Any]) -> str:
         difference, edges = figure["difference"]["value"], figure["difference"]["ci95"]
         interval = f"[{edges[0]:+.3f}, {edges[1]:+.3f}]" if edges else "undefined"
         lines.append(f"{name:18} {shown} {difference:+8.3f}  {interval}")
-    lines.append("Intervals: bootstrap over patients; these are the ones for grouped images.")
+    lines.append("Intervals: over patients; these are the ones for grouped images.")
     if "delong" in found:
         test = found["delong"]
         low, high = test["ci95"]

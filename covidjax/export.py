@@ -3,7 +3,7 @@
 FILE is a `jax.export` (StableHLO) program for CPU, CUDA and TPU that needs JAX and nothing of this
 project: gray images, uint8 [b, height, width] of any b, height and width, air black, to calibrated
 probabilities float32 [b, classes]. Resizing, equalisation, normalisation, the mirror, the mean over
-networks and the temperatures are inside. FILE.json has the classes, the threshold and the shortcut
+networks and the calibration are inside. FILE.json has the classes, the threshold and the shortcut
 audit's verdict.
 
     import jax, json, pathlib
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 import covidjax
 from covidjax.data import locking, preprocess_jax
-from covidjax.evaluation import results
+from covidjax.evaluation import recalibration, results
 from covidjax.experiments import classify_check, objective, trained
 from covidjax.experiments.commands import documented, path_argument, run_command
 from tfds_coronahack.paths import readable
@@ -87,7 +87,7 @@ def make_program(run: trained.Trained) -> Callable[[jax.Array], jax.Array]:
         config.model.kernels = "plain"
     predict = objective.make_predict(classify_check.create_model(config), config.mirror)
     networks = list(run.networks.values())
-    members = len(networks) // len(run.temperatures)
+    members = run.config.members
 
     def program(images: jax.Array) -> jax.Array:
         data = config.data
@@ -96,8 +96,8 @@ def make_program(run: trained.Trained) -> Callable[[jax.Array], jax.Array]:
             predict(part["params"], part["batch_stats"], prepared[..., None]) for part in networks
         ]
         folds = [
-            jax.nn.softmax(jnp.log(sum(found[i * members : (i + 1) * members]) / members) / t)
-            for i, t in enumerate(run.temperatures)
+            recalibration.apply(run.map, sum(found[i : i + members]) / members, jnp)
+            for i in range(0, len(found), members)
         ]
         return jnp.mean(jnp.stack(folds), axis=0)
 
@@ -111,6 +111,7 @@ def describe(run: trained.Trained) -> dict[str, Any]:
         "task": run.config.task,
         "data": "PHANTOM" if run.phantom else "coronahack",
         "classes": list(run.classes),
+        "probabilities": run.scale,
         "threshold": run.threshold,
         "call": "class 1 where its probability is at least the threshold"
         if run.threshold is not None

@@ -4,8 +4,8 @@
 
 RUN is the workdir of a finished classification run; all must have the same split. Writes
 `ladder.md`, `ladder.csv` and `ladder.png` to DIR: the AUROC of prevalence, file facts, the border,
-an 8 x 8 thumbnail under a linear model, and each run, with 95 % intervals and the difference to the
-border's on the same resamples of patients. Border and thumbnail are of the first run's pixels. A
+an 8 x 8 thumbnail under a linear model, and each run, with 95 % intervals over patients and the
+paired difference to the border's. Border and thumbnail are of the first run's pixels. A
 run's AUROC is struck through where its interval overlaps the border's, or where the border reaches
 90 % of what it has above chance.
 
@@ -27,7 +27,8 @@ from covidjax.data.splits import Fold
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.evaluation.audit import comes_near, probe_probabilities
 from covidjax.evaluation.audit_plots import Line, write_dots
-from covidjax.evaluation.aurocs import Resampled, auroc_figure, difference_figure, resampled_aurocs
+from covidjax.evaluation.aurocs import auroc_estimates
+from covidjax.evaluation.estimates import Estimate, difference
 from covidjax.evaluation.predictions import Run, read_run
 from covidjax.experiments.commands import documented, path_argument, run_command
 from tfds_coronahack.paths import readable
@@ -148,17 +149,11 @@ def climb(runs: Sequence[Run], examples: Examples) -> pd.DataFrame:
         scores[f"run {number}"] = tested_probabilities(
             run, list(examples.table["image"].iloc[rows])
         )
-    aurocs = resampled_aurocs(
-        y,
-        scores,
-        examples.table["group"].to_numpy()[rows],
-        samples=config["bootstrap_samples"],
-        seed=config["seed"],
-    )
+    aurocs = auroc_estimates(y, scores, examples.table["group"].to_numpy()[rows])
     labels = {PREVALENCE: ("prevalence", "none")} | STEPS
     labels |= {f"run {number}": (run_name(run), "network") for number, run in enumerate(runs)}
     return pd.DataFrame(
-        [_row(*labels[name], score, aurocs[BORDER]) for name, score in aurocs.items()]
+        [_row(*labels[name], score, aurocs[BORDER], len(y)) for name, score in aurocs.items()]
     )
 
 
@@ -200,12 +195,12 @@ def _split_digest(run: Run) -> str:
     return first.removeprefix(manifest.MARK)[:16]
 
 
-def _row(step: str, kind: str, score: Resampled, border: Resampled) -> dict[str, Any]:
-    auroc, below = auroc_figure(score), auroc_figure(border)
+def _row(step: str, kind: str, score: Estimate, border: Estimate, n: int) -> dict[str, Any]:
+    auroc, below = score.row(n), border.row(n)
     low, high = auroc["ci95"] or (np.nan, np.nan)
     known = auroc["ci95"] is not None
     compared = known and score is not border and step != PREVALENCE
-    above = difference_figure(score, border)
+    above = difference(score, border).row(n)
     above_low, above_high = above["ci95"] if compared else (np.nan, np.nan)
     return {
         "step": step,
@@ -216,7 +211,7 @@ def _row(step: str, kind: str, score: Resampled, border: Resampled) -> dict[str,
         "above_border": above["value"] if compared else np.nan,
         "above_border_low": above_low,
         "above_border_high": above_high,
-        "n": score.n,
+        "n": n,
         "struck": kind == "network" and known and comes_near(below, auroc),
     }
 
@@ -227,7 +222,7 @@ def _markdown(ladder: pd.DataFrame, task: str, share: str, phantom: bool) -> str
         lines += ["**PHANTOM: synthetic images; these figures say nothing about patients.**", ""]
     lines += [
         f"AUROC of {ladder['n'].iloc[0]:,} tested images ({share}), with 95 % intervals over",
-        "patients; differences to the border on the same resamples.",
+        "patients; differences to the border are paired.",
         "",
         "| step | AUROC | above the border |",
         "| --- | --- | --- |",

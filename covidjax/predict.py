@@ -1,9 +1,10 @@
 """Predicts radiographs with a finished run: `python -m covidjax.predict --run=WORKDIR PATH...`
 
 PATH is an image (JPEG, PNG, TIFF, DICOM) or a folder, whose files are all tried. Prints a table and
-writes the same as CSV. The probability is the mean over all networks of the run, calibrated where
-the run is; it means no more than the run's shortcut audit, whose verdict stands beside it. What is
-seen to be no frontal chest radiograph is refused: colour photographs, far from square images, DICOM
+writes the same as CSV. The probability is the mean over all networks of the run, on the scale that
+the run's results name; it means no more than the run's shortcut audit, whose verdict stands beside
+it. What is seen to be no frontal chest radiograph is refused: colour photographs, far from square
+images, DICOM
 files of other modalities and views. A lateral film without a DICOM header is seen only sometimes.
 
     python -m covidjax.predict --run=runs/cnn xray.dcm
@@ -231,6 +232,7 @@ def _line(run: trained.Trained, row: dict[str, Any], width: int) -> str:
 def _footer(run: trained.Trained, rows: Sequence[dict[str, Any]], out: Path) -> str:
     bad = sum(not row["call"] for row in rows)
     lines = [f"{bad} of {len(rows)} files could not be read"] if bad else []
+    lines.append(f"Probabilities: {run.scale}")
     lines.append(f"Audit of the run: {run.verdict}")
     if run.phantom:
         lines.append("PHANTOM: trained on synthetic images; this says nothing about patients")
@@ -245,7 +247,8 @@ def _summary(run: trained.Trained, rows: Sequence[dict[str, Any]]) -> dict[str, 
         "data": "PHANTOM" if run.phantom else "coronahack",
         "classes": list(run.classes),
         "networks": len(run.networks),
-        "temperatures": list(run.temperatures),
+        "probabilities": run.scale,
+        "threshold": run.threshold,
         "predictions": list(rows),
     }
 

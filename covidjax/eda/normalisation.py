@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from covidjax.data import preprocess, splits, stratified
 from covidjax.eda import pixels
-from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
+from covidjax.evaluation.aurocs import auroc_estimates
 from covidjax.evaluation.source_probe import linear_model
 
 Image = NDArray[np.uint8]
@@ -84,7 +84,6 @@ def effects(
     labels: NDArray[np.int32],
     parts: tuple[NDArray[np.int64], NDArray[np.int64]],
     *,
-    samples: int,
     seed: int,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
@@ -94,7 +93,7 @@ def effects(
       images: uint8 [n, s, s], raw pixel cache.
       labels: 0 Normal, 1 pneumonia, -1 neither.
       parts: rows to fit on and to score.
-      samples, seed: of the intervals.
+      seed: of the drawing.
 
     Returns:
       One line a method, and the histograms float64 [2, 64] of the two classes in the fitted part.
@@ -125,9 +124,9 @@ def effects(
             }
         )
     groups = table["group"].to_numpy()[scored]
-    found = resampled_aurocs(labels[scored], probabilities, groups, samples=samples, seed=seed)
+    found = auroc_estimates(labels[scored], probabilities, groups)
     for line in lines:
-        figure = auroc_figure(found[str(line["normalisation"])])
+        figure = found[str(line["normalisation"])].row(len(scored))
         line |= interval_columns(figure)
     return pd.DataFrame(lines), histograms
 

@@ -12,7 +12,7 @@ from covidjax.data import preprocess
 from covidjax.data.cache import DECODE_SCALE
 from covidjax.eda.normalisation import interval_columns
 from covidjax.eda.pictures import read_rows
-from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
+from covidjax.evaluation.aurocs import auroc_estimates
 from covidjax.evaluation.source_probe import linear_model
 from tfds_coronahack import decoding
 
@@ -41,7 +41,6 @@ def effects(
     parts: tuple[NDArray[np.int64], NDArray[np.int64]],
     *,
     most: int,
-    samples: int,
     seed: int,
     tell: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
@@ -49,7 +48,7 @@ def effects(
 
     Args:
       parts: rows to fit on and to score; up to 2/3 of `most` and 1/3 of it are taken.
-      samples, seed: of the intervals; the seed draws the sample too.
+      seed: draws the sample.
     """
     fitted = sample(labels, parts[0], 2 * most // 3, seed)
     scored = sample(labels, parts[1], most // 3, seed)
@@ -64,9 +63,9 @@ def effects(
         lines.append({"size (px)": size, "resize": resize} | _facts(images, table.iloc[rows], size))
         lines[-1]["padding (%)" if resize == "squash" else "stretched by (%)"] = 0.0
     groups = table["group"].to_numpy()[scored]
-    found = resampled_aurocs(labels[scored], probabilities, groups, samples=samples, seed=seed)
+    found = auroc_estimates(labels[scored], probabilities, groups)
     for line in lines:
-        figure = auroc_figure(found[f"{line['resize']}/{line['size (px)']}"])
+        figure = found[f"{line['resize']}/{line['size (px)']}"].row(len(scored))
         line |= interval_columns(figure)
     return pd.DataFrame(lines)
 

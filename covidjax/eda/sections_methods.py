@@ -13,13 +13,12 @@ from covidjax.report.page import Figure, Section, Table
 
 
 def preparation(
-    data: Data, streamed: Streamed, images: NDArray[np.uint8], *, samples: int, most: int
+    data: Data, streamed: Streamed, images: NDArray[np.uint8], *, most: int
 ) -> tuple[Section, Facts]:
     """Normalisations side by side, and squash against pad.
 
     Args:
       images: uint8 [n, s, s], the raw pixel cache.
-      samples: resamples of the intervals.
       most: images of the comparison of sizes.
     """
     path, table, album = data.prepared.path, data.table, data.album
@@ -40,7 +39,7 @@ def preparation(
         )
     else:
         lines, histograms = normalisation.effects(
-            images, table, labels, (fitted, scored), samples=samples, seed=data.seed,
+            images, table, labels, (fitted, scored), seed=data.seed,
             tell=data.tell,
         )  # fmt: skip
         n = [int((labels[np.concatenate([fitted, scored])] == k).sum()) for k in (0, 1)]
@@ -60,7 +59,7 @@ def preparation(
     if min(counts) >= normalisation.FEWEST:
         data.tell("scaling: decoding")
         lines = scaling.effects(
-            path, table, labels, (fitted, scored), most=most, samples=samples, seed=data.seed,
+            path, table, labels, (fitted, scored), most=most, seed=data.seed,
             tell=data.tell,
         )  # fmt: skip
         blocks += [

@@ -18,7 +18,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from covidjax.data.splits import Fold
 from covidjax.evaluation import shortcut_inputs as inputs
-from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
+from covidjax.evaluation.aurocs import auroc_estimates
 from covidjax.evaluation.results import shown
 from covidjax.evaluation.source_probe import linear_model, source_probes
 
@@ -61,7 +61,6 @@ def audit(
     *,
     classes: Sequence[str],
     features: Sequence[NDArray[np.float32]] | None = None,
-    samples: int = 2000,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def audit(
       classes: k names.
       features: the features of each fold's network, float [m, d] for all rows of the table (those
         of rows that the folds do not use are not looked at); None leaves the source probes out.
-      samples, seed: of the intervals, those of the run's own figures; the probes' seed too.
+      seed: of the probes.
       progress: told the name of each probe before it is fitted.
 
     Returns:
@@ -94,16 +93,14 @@ def audit(
     groups = table["group"].to_numpy()[rows]
     found: dict[str, Any] = {
         name: {
-            "auroc": auroc_figure(score),
+            "auroc": score.row(len(rows)),
             "what": PROBES[name].what if name in PROBES else "the run's own score",
         }
-        for name, score in resampled_aurocs(
-            labels[rows], scores, groups, samples=samples, seed=seed
-        ).items()
+        for name, score in auroc_estimates(labels[rows], scores, groups).items()
     }
     if features is not None:
         tell("what the network's features tell of an image's source")
-        found |= source_probes(features, table, labels, folds, classes, samples=samples, seed=seed)
+        found |= source_probes(features, table, labels, folds, classes, seed=seed)
     return {**found, "verdict": verdict(found)}
 
 

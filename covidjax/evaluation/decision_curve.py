@@ -11,21 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from covidjax.evaluation.intervals import group_codes, resampled_weights, spread
-from covidjax.evaluation.metrics import EvaluationError, Floats, Ints, check_predictions
+from covidjax.evaluation.estimates import group_codes, spread
+from covidjax.evaluation.metrics import EvaluationError, Floats, check_predictions
+from covidjax.evaluation.rates import rate
 
 THRESHOLDS = np.arange(1, 100) / 100
 
 
 def decision_curve(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    groups: ArrayLike,
-    *,
-    samples: int = 2000,
-    seed: int = 0,
+    labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike
 ) -> dict[str, Any]:
     """Net benefit of acting on the probability of class 1, from 0.01 to 0.99.
+
+    Net benefit is linear in sensitivity and specificity, whose distances to their limits are added
+    in quadrature (Zou and Donner 2008), with the share of positives taken as given.
 
     Args:
       labels: int [n], 0 or 1.
@@ -46,27 +45,28 @@ def decision_curve(
         raise EvaluationError(f"a decision curve is of two classes, there are {p.shape[1]}")
     if len(np.unique(y)) < 2:
         return {}
-    worth = _worth(y)
-    benefit = worth * (p[:, 1:] >= THRESHOLDS)
+    share = float(y.mean())
+    price = (1 - share) * THRESHOLDS / (1 - THRESHOLDS)
+    called = [p[:, 1] >= threshold for threshold in THRESHOLDS]
+    hits = _table([rate(call, y == 1, codes)[:3] for call in called])
+    alarms = _table([rate(call, y == 0, codes)[:3] for call in called])
+    value = share * hits[0] - price * alarms[0]
     low = high = None
     if spread(y, codes):
-        drawn = [
-            weights @ benefit / weights.sum(axis=1, keepdims=True)
-            for weights in resampled_weights(y, codes, samples, seed)
-        ]
-        low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0)
+        low = value - np.hypot(share * (hits[0] - hits[1]), price * (alarms[2] - alarms[0]))
+        high = value + np.hypot(share * (hits[2] - hits[0]), price * (alarms[0] - alarms[1]))
     return {
-        "prevalence": float(y.mean()),
+        "prevalence": share,
         "threshold": THRESHOLDS.tolist(),
         "model": {
-            "value": benefit.mean(axis=0).tolist(),
+            "value": value.tolist(),
             "low": None if low is None else low.tolist(),
             "high": None if high is None else high.tolist(),
         },
-        "all": worth.mean(axis=0).tolist(),
+        "all": (share - price).tolist(),
     }
 
 
-def _worth(y: Ints) -> Floats:
-    """What acting on each example is worth at each threshold [n, 99]: 1, or -t / (1 - t)."""
-    return np.where(y[:, None] == 1, 1.0, -THRESHOLDS / (1 - THRESHOLDS))
+def _table(rows: list[tuple[float, float, float]]) -> Floats:
+    """Value, low and high [3, 99]."""
+    return np.asarray(rows, np.float64).T

@@ -1,7 +1,7 @@
 """DeLong's variance of an AUROC and paired test of two.
 
 Every image counts as independent. Where patients have several images p is too small: for grouped
-data there is `differences.figure_differences`, a bootstrap over groups.
+data there is `differences.figure_differences`.
 """
 
 from typing import Any
@@ -38,12 +38,26 @@ def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     m, n = positives.shape[1], negatives.shape[1]
     if min(m, n) < 2:
         raise EvaluationError(f"DeLong needs two examples of each class, there are {n} and {m}")
-    ranks = rankdata(np.concatenate([positives, negatives], axis=1), axis=1)
-    # The share of the other class that an example stands above, or below.
-    above = (ranks[:, :m] - rankdata(positives, axis=1)) / n
-    below = 1 - (ranks[:, m:] - rankdata(negatives, axis=1)) / m
+    above, below = placements(positives, negatives)
     covariance = np.cov(above) / m + np.cov(below) / n
     return above.mean(axis=1), np.atleast_2d(covariance)
+
+
+def placements(positives: Floats, negatives: Floats) -> tuple[Floats, Floats]:
+    """The share of the other class that each example is ranked right of, ties as half.
+
+    Args:
+      positives: scores [k, m]; higher speaks for them.
+      negatives: scores [k, n].
+
+    Returns:
+      [k, m] of the positives, [k, n] of the negatives; either's mean is the AUROC.
+    """
+    m, n = positives.shape[1], negatives.shape[1]
+    ranks = rankdata(np.concatenate([positives, negatives], axis=1), axis=1)
+    above = (ranks[:, :m] - rankdata(positives, axis=1)) / n
+    below = 1 - (ranks[:, m:] - rankdata(negatives, axis=1)) / m
+    return above, below
 
 
 def delong_test(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> dict[str, Any]:

@@ -1,23 +1,19 @@
 """What noise costs a classifier and denoising gives back: AUROC, its regained share, flipped calls.
 
-One classifier looks at the same images clean, noisy and denoised, so all is paired, and one set of
-bootstrap resamples over groups serves every figure.
+One classifier looks at the same images clean, noisy and denoised, so all differences are paired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from covidjax.evaluation.intervals import (
-    group_codes,
-    percentiles,
-    ranking_areas,
-    resampled_weights,
-    spread,
-)
-from covidjax.evaluation.metrics import EvaluationError, Floats
+from covidjax.evaluation.estimates import difference, group_codes, spread
+from covidjax.evaluation.metrics import EvaluationError, Floats, Ints
+from covidjax.evaluation.ranking import auroc
+from covidjax.evaluation.rates import rate
+from covidjax.evaluation.resampling import percentiles, resampled_aurocs, resampled_weights
 
 NOISY = "noisy"
 
@@ -42,7 +38,7 @@ def diagnosis_kept(
       clean: [n], probability of class 1 on the clean images.
       cases: {case of noise: {method: [n]}}; the method "noisy" is the input itself.
       clean_denoised: {method: [n]}, on clean images that went through the denoiser.
-      samples, seed: of the bootstrap.
+      samples, seed: of the bootstrap over groups, which gives the interval of `regained`.
 
     Returns:
       {"clean": {"auroc"}, "cases": {case: {method: {"auroc", "lost", "flips", "regained"}}},
@@ -67,39 +63,32 @@ def diagnosis_kept(
     for key, column in columns.items():
         if column.shape != y.shape:
             raise EvaluationError(f"{key}: {column.shape} probabilities for {len(y)} labels")
-    flips = np.stack([(c >= threshold) != (columns["", ""] >= threshold) for c in columns.values()])
-    areas, shares = _figures(y, columns, flips, np.ones((1, len(y))))
-    drawn = [(areas[:, :0], shares[:, :0])]  # without resamples there are no intervals
-    if spread(y, codes):
-        drawn = [
-            _figures(y, columns, flips, weights)
-            for weights in resampled_weights(y, codes, samples, seed)
-        ]
-    area_draws, flip_draws = (np.concatenate(parts, axis=1) for parts in zip(*drawn, strict=True))
-    place = {key: number for number, key in enumerate(columns)}
-
-    def figure(value: float, draws: Floats) -> dict[str, Any]:
-        defined = np.isfinite(value) and np.isfinite(draws).any()
-        return {"value": float(value), "ci95": percentiles(draws) if defined else None, "n": len(y)}
+    estimates = {key: auroc(y == 1, column, codes) for key, column in columns.items()}
+    base, everything = estimates["", ""], np.ones(len(y), bool)
+    called = {key: column >= threshold for key, column in columns.items()}
+    known = spread(y, codes)
+    if not known:
+        estimates = {key: part._replace(low=np.nan, high=np.nan) for key, part in estimates.items()}
 
     def of(key: tuple[str, str]) -> dict[str, Any]:
-        at, base = place[key], place["", ""]
-        lost = areas[base, 0] - areas[at, 0]
         return {
-            "auroc": figure(areas[at, 0], area_draws[at]),
-            "lost": figure(lost, area_draws[base] - area_draws[at]),
-            "flips": figure(shares[at, 0], flip_draws[at]),
+            "auroc": estimates[key].row(len(y)),
+            "lost": difference(base, estimates[key]).row(len(y)),
+            "flips": rate(called[key] != called["", ""], everything, codes).row(len(y)),
         }
 
     def regained(case: str, method: str) -> dict[str, Any]:
-        base, noisy, at = place["", ""], place[case, NOISY], place[case, method]
-        lost = area_draws[base] - area_draws[noisy]
-        if not len(lost) or percentiles(lost)[0] <= 0:
-            return figure(np.nan, lost)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            draws = np.where(lost > 0, (area_draws[at] - area_draws[noisy]) / lost, np.nan)
-        share = (areas[at, 0] - areas[noisy, 0]) / (areas[base, 0] - areas[noisy, 0])
-        return figure(share, draws)
+        nothing = {"value": float("nan"), "ci95": None, "n": len(y)}
+        noisy = (case, NOISY)
+        lost = difference(base, estimates[noisy])
+        if not lost.has_interval or lost.low <= 0:
+            return nothing
+        draws = [
+            _share_regained(y, [columns[key] for key in (("", ""), noisy, (case, method))], weights)
+            for weights in resampled_weights(y, codes, samples, seed)
+        ]
+        value = (estimates[case, method].value - estimates[noisy].value) / lost.value
+        return nothing | {"value": value, "ci95": percentiles(np.concatenate(draws))}
 
     found: dict[str, Any] = {
         "clean": {"auroc": of(("", ""))["auroc"]},
@@ -116,9 +105,8 @@ def diagnosis_kept(
     return found
 
 
-def _figures(
-    y: np.ndarray, columns: Mapping[Any, Floats], flips: np.ndarray, weights: Floats
-) -> tuple[Floats, Floats]:
-    """AUROC and share of flips of each column in each resample: [columns, s] both."""
-    areas = np.stack([ranking_areas(y == 1, column, weights)[0] for column in columns.values()])
-    return areas, flips @ weights.T / weights.sum(axis=1)
+def _share_regained(y: Ints, columns: Sequence[Floats], weights: Floats) -> Floats:
+    """[s], of clean, noisy and denoised; nan where the noise cost nothing."""
+    clean, noisy, denoised = (resampled_aurocs(y == 1, column, weights) for column in columns)
+    lost = clean - noisy
+    return np.divide(denoised - noisy, lost, out=np.full(len(lost), np.nan), where=lost > 0)

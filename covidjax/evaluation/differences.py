@@ -1,6 +1,5 @@
-"""Two models' predictions: the figures' differences, resampled by group, and McNemar's test."""
+"""Two models' predictions: the figures' differences over groups, and McNemar's test."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,20 +7,17 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 from covidjax.evaluation.delong import delong_test
-from covidjax.evaluation.intervals import drawn_figures, group_codes, percentiles
+from covidjax.evaluation.estimates import difference, group_codes
+from covidjax.evaluation.intervals import figure_estimates
 from covidjax.evaluation.metrics import (
     EvaluationError,
-    Floats,
     call_classes,
     check_predictions,
-    classification_metrics,
 )
 from covidjax.evaluation.predictions import Predicted
 
 
-def paired_differences(
-    a: Predicted, b: Predicted, *, samples: int = 2000, seed: int = 0
-) -> dict[str, Any]:
+def paired_differences(a: Predicted, b: Predicted) -> dict[str, Any]:
     """Compares two models' predictions of the same images, in the same order; a - b.
 
     Every image is called at the threshold that its own network came with.
@@ -33,7 +29,7 @@ def paired_differences(
     if not np.array_equal(a.names, b.names) or not np.array_equal(a.labels, b.labels):
         raise EvaluationError("paired predictions must be of the same images in the same order")
     found: dict[str, Any] = {
-        "figures": figure_differences(a, b, together=True, samples=samples, seed=seed),
+        "figures": figure_differences(a, b, together=True),
         "mcnemar": mcnemar(
             call_classes(a.probabilities, a.thresholds) == a.labels,
             call_classes(b.probabilities, b.thresholds) == b.labels,
@@ -44,40 +40,29 @@ def paired_differences(
     return found
 
 
-def figure_differences(
-    a: Predicted, b: Predicted, *, together: bool, samples: int = 2000, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """The figures of a and of b, and a - b with its 95 % bootstrap interval over groups.
+def figure_differences(a: Predicted, b: Predicted, *, together: bool) -> dict[str, dict[str, Any]]:
+    """The figures of a and of b, and a - b with its 95 % interval over groups.
 
     Args:
       a, b: predictions; of the same images in the same order for `together`.
-      together: both are resampled alike (paired), with the groups of a; else each on its own.
+      together: the difference is paired, with the groups of a; else the two are independent.
 
     Returns:
       {figure: {"a": {"value", "ci95"}, "b": {...}, "difference": {...}}}; `ci95` is None as in
       `metrics_with_intervals`.
     """
-    sides: list[tuple[Mapping[str, float], Mapping[str, Floats]]] = []
-    for place, side in enumerate((a, b)):
+    sides = []
+    for side in (a, b):
         y, p = check_predictions(side.labels, side.probabilities)
         codes = group_codes(a.groups if together else side.groups, len(y))
-        seeded = seed if together else seed + place
-        drawn = drawn_figures(y, p, side.thresholds, codes, samples, seeded)
-        sides.append((classification_metrics(y, p, side.thresholds), drawn))
-    (one, drawn_one), (other, drawn_other) = sides
+        sides.append(figure_estimates(y, p, side.thresholds, codes))
     result = {}
-    for name in one:
-        draws = [drawn_one.get(name), drawn_other.get(name)]
-        difference = None if draws[0] is None or draws[1] is None else draws[0] - draws[1]
-        values = (one[name], other[name], one[name] - other[name])
+    for name in sides[0]:
+        one, other = sides[0][name], sides[1][name]
+        columns = (one, other, difference(one, other, paired=together))
         result[name] = {
-            key: {
-                "value": value,
-                "ci95": None if drawn is None or np.isnan(value) else percentiles(drawn),
-            }
-            for key, value, drawn in zip(
-                ("a", "b", "difference"), values, (*draws, difference), strict=True
-            )
+            key: {part: row for part, row in estimate.row(0).items() if part != "n"}
+            for key, estimate in zip(("a", "b", "difference"), columns, strict=True)
         }
     return result
 

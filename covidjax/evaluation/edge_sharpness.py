@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import erf
 from sklearn.isotonic import isotonic_regression
 
-from covidjax.evaluation.intervals import percentiles
 from covidjax.evaluation.metrics import EvaluationError
+from covidjax.evaluation.resampling import percentiles
 
 Images = NDArray[np.float32]
 # Of a Gaussian-blurred edge: its 10 to 90 % width in standard deviations, 2 sqrt(2) erfinv(0.8).

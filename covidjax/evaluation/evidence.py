@@ -10,80 +10,65 @@ from typing import Any
 
 import numpy as np
 
-from covidjax.evaluation.calibration import calibration_figures, fit_temperature, scale
+from covidjax.evaluation.calibration import calibration_figures, verdict
 from covidjax.evaluation.decision_curve import decision_curve
 from covidjax.evaluation.grouping import grouping
-from covidjax.evaluation.metrics import FIGURES, EvaluationError, classification_metrics
+from covidjax.evaluation.metrics import FIGURES, classification_metrics
 from covidjax.evaluation.operating import operating_points, predictive_values, rates_at
 from covidjax.evaluation.predictions import Predicted
+from covidjax.evaluation.subgroups import subgroup_figures
 
 
 def evidence(
     tested: Predicted,
-    validation: Predicted,
+    raw: Predicted,
+    cuts: Mapping[str, Mapping[int, float]],
     training: Mapping[int, Sequence[str]],
-    *,
-    samples: int = 2000,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Keys to add to `results.json`; those that do not apply are left out.
 
     Args:
-      tested: what the figures are about, each image once.
-      validation: fits the temperature and, for comparison, the operating points, fold by fold.
+      tested: what the figures are about, each image once, calibrated.
+      raw: the same as the networks gave it.
+      cuts: {operating point: {fold: the threshold that reaches it on validation}}.
       training: names of the images of training and validation, by number of the fold.
-      samples, seed: of the bootstrap over groups.
 
     Returns:
-      - `calibration`: {"temperatures": one a fold, in the order of the folds; "before", "after":
-        of `calibration_figures`}.
+      - `calibration`: {"before", "after": of `calibration_figures`, "verdict": of
+        `calibration.verdict`}.
       - `operating_points`: of `operating_points`, each with "chosen_on_validation": sensitivity and
         specificity on the tested images at the threshold that reaches the level on validation.
-      - `predictive_values`, `decision_curve` (of the calibrated probabilities), `grouping`: of
-        their functions.
+      - `predictive_values`, `decision_curve`, `grouping`, `subgroups`: of their functions.
       - `folds`: {"foldN": {figure: number}}, and `across_folds`: {figure: {"pooled", "mean",
         "sd", "lowest", "highest"}} of the two folds and more where it is defined.
 
     Raises:
-      EvaluationError: predictions that are none; a fold without validation images.
+      EvaluationError: predictions that are none.
     """
-    shared = {"samples": samples, "seed": seed}
     y, p, groups = tested.labels, tested.probabilities, tested.groups
-    temperatures = fold_temperatures(validation, list(dict.fromkeys(tested.folds.tolist())))
-    scaled = scale(p, np.array([temperatures[fold] for fold in tested.folds.tolist()]))
+    after = calibration_figures(y, p, groups)
     found: dict[str, Any] = {
         "calibration": {
-            "temperatures": list(temperatures.values()),
-            "before": calibration_figures(y, p, groups, **shared),
-            "after": calibration_figures(y, scaled, groups, **shared),
+            "before": calibration_figures(y, raw.probabilities, groups),
+            "after": after,
+            "verdict": verdict(after),
         }
     }
     if tested.thresholds is not None:
-        points = operating_points(y, p, groups, **shared)
+        points = operating_points(y, p, groups)
         for name, point in points.items():
-            cuts = _validation_cuts(validation, name)
-            if cuts:
-                thresholds = np.array([cuts[fold] for fold in tested.folds.tolist()])
-                point["chosen_on_validation"] = rates_at(y, p, thresholds, groups, **shared)
+            if name in cuts:
+                thresholds = np.array([cuts[name][fold] for fold in tested.folds.tolist()])
+                point["chosen_on_validation"] = rates_at(y, p, thresholds, groups)
         found["operating_points"] = points
-        found["predictive_values"] = predictive_values(y, p, tested.thresholds, groups, **shared)
-        found["decision_curve"] = decision_curve(y, scaled, groups, **shared)
-    if len(temperatures) > 1:
+        found["predictive_values"] = predictive_values(y, p, tested.thresholds, groups)
+        found["decision_curve"] = decision_curve(y, p, groups)
+    if len(np.unique(tested.folds)) > 1:
         found["folds"] = folds = fold_figures(tested)
         found["across_folds"] = across_folds(tested, folds)
-    found["grouping"] = grouping(tested, training, **shared)
+    found["grouping"] = grouping(tested, training)
+    found["subgroups"] = subgroup_figures(tested)
     return {name: part for name, part in found.items() if part}
-
-
-def fold_temperatures(validation: Predicted, folds: Sequence[int]) -> dict[int, float]:
-    """Each fold's temperature, fitted on its own validation images."""
-    found = {}
-    for fold in folds:
-        own = validation.at(validation.folds == fold)
-        if len(own.labels) == 0:
-            raise EvaluationError(f"fold {fold} has no validation images to fit a temperature on")
-        found[fold] = fit_temperature(own.labels, own.probabilities)
-    return found
 
 
 def fold_figures(tested: Predicted) -> dict[str, dict[str, float]]:
@@ -118,16 +103,3 @@ def across_folds(
                 "highest": float(values.max()),
             }
     return result
-
-
-def _validation_cuts(validation: Predicted, point: str) -> dict[int, float]:
-    """Each fold's threshold that reaches the operating point on its validation images."""
-    found = {}
-    for fold in np.unique(validation.folds):
-        own = validation.at(validation.folds == fold)
-        # Without intervals: one group.
-        points = operating_points(own.labels, own.probabilities, np.zeros(len(own.labels)))
-        if not points:
-            return {}
-        found[int(fold)] = points[point]["threshold"]
-    return found

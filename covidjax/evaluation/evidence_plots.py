@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from covidjax.evaluation import canvas
+from covidjax.evaluation import canvas, recalibration, results
 
 # Figures between 0 and 1 where more is better, in the order they are drawn.
 DRAWN = (
@@ -37,31 +37,28 @@ def write_evidence_figures(
 def write_reliability(
     path: Path, calibration: Mapping[str, Any], *, phantom: bool, title: str
 ) -> None:
-    """Reliability diagrams before and after temperature scaling, of `evidence`'s `calibration`.
+    """Reliability diagrams before and after calibration, of `evidence`'s `calibration`.
 
-    A bin's mark stands at its mean predicted probability, with the 95 % interval of the share that
-    came true; its area grows with the number of examples, which the lower panels show.
+    Bins hold equally many images; a bin's mark stands at its mean predicted probability, with the
+    95 % interval of the share that came true.
     """
-    figure = canvas.blank(8.5, 5.6)
-    panels = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(4, 1))
-    temperatures = [f"{t:.2f}" for t in sorted(calibration["temperatures"])]
-    words = temperatures[0] if len(temperatures) == 1 else f"{temperatures[0]}–{temperatures[-1]}"
-    names = ("As they come", f"Scaled, temperature {words}")
-    for (axes, below), name, key in zip(panels.T, names, ("before", "after"), strict=True):
+    figure = canvas.blank(8.5, 4.9)
+    panels = figure.subplots(1, 2, sharey=True)
+    names = ("As they come", recalibration.described(calibration["map"]))
+    for axes, name, key in zip(panels, names, ("before", "after"), strict=True):
         figures = calibration[key]
         curve = {field: np.array(column, float) for field, column in figures["curve"].items()}
-        sizes = 12 + 150 * np.sqrt(curve["n"] / max(1, curve["n"].sum()))
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
         axes.vlines(curve["predicted"], curve["low"], curve["high"], color="0.5", linewidth=1)
-        axes.scatter(curve["predicted"], curve["observed"], s=sizes, color="black", zorder=3)
-        ece, brier = (figures[figure]["value"] for figure in ("ece", "brier"))
-        axes.set_title(f"{name}\nECE {ece:.3f}, Brier {brier:.3f}", fontsize=9)
+        axes.plot(curve["predicted"], curve["observed"], "o-", color="black", linewidth=0.8)
+        shown = [
+            f"{word} {results.shown(figures[figure])}"
+            for figure, word in (("observed_expected", "O/E"), ("slope", "slope"))
+        ]
+        axes.set_title("\n".join([name, *shown]), fontsize=9)
         canvas.unit_square(axes)
-        below.bar(curve["predicted"], curve["n"], width=0.03, color="0.5")
-        below.set_yscale("symlog", linthresh=1)
-        below.set_xlabel("Predicted probability (mean of the bin)")
-    panels[0, 0].set_ylabel("Share that came true, 95 % interval")
-    panels[1, 0].set_ylabel("Examples")
+        axes.set_xlabel(f"Predicted probability ({len(curve['n'])} bins of equally many images)")
+    panels[0].set_ylabel("Share that came true, 95 % interval")
     canvas.save(figure, path, title, phantom)
 
 
@@ -96,7 +93,7 @@ def write_decision_curve(
     axes = figure.subplots()
     model, everybody, nobody = (style for style, _ in zip(canvas.styles(), range(3), strict=False))
     thresholds, prevalence = curve["threshold"], curve["prevalence"]
-    _band(axes, thresholds, curve["model"], model, "the model, calibrated")
+    _band(axes, thresholds, curve["model"], model, "the model")
     canvas.line(axes, thresholds, curve["all"], everybody, "act on everybody")
     canvas.line(axes, thresholds, np.zeros(len(thresholds)), nobody, "act on nobody")
     axes.set_xlim(0, 1)

@@ -47,9 +47,6 @@ def groups_by_number(names: Iterable[str], groups: Iterable[str]) -> NDArray[np.
 def grouping(
     tested: Predicted,
     training: Mapping[int, Sequence[str]],
-    *,
-    samples: int = 2000,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """The intervals with the coarser groups, and the figures without the shared numbers.
 
@@ -77,9 +74,7 @@ def grouping(
     coarse = groups_by_number(tested.names, tested.groups)
 
     def figures(part: Predicted, groups: ArrayLike) -> dict[str, Any]:
-        found = metrics_with_intervals(
-            part.labels, part.probabilities, groups, part.thresholds, samples=samples, seed=seed
-        )
+        found = metrics_with_intervals(part.labels, part.probabilities, groups, part.thresholds)
         return {name: found[name] for name in FIGURES if name in SHOWN}
 
     return {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from covidjax.data.locking import temporary
+from covidjax.evaluation import card_evidence
 from covidjax.evaluation.audit import comes_near
 from covidjax.evaluation.predictions import TESTED
 from covidjax.evaluation.results import shown
@@ -18,8 +19,6 @@ TASK_WORDS = {
     "pneumonia": "pneumonia of any cause against normal",
     "cause": "normal, bacterial, viral or COVID-19",
 }
-SHOWN_PREVALENCES = (0.001, 0.01, 0.1, 0.5)
-SHOWN_LEFT = 5  # images left out of an external test
 NOT_FOR = (
     "Diagnosis, triage, screening or any other decision about a patient. It is no medical device.",
     "Films of another hospital, scanner or age group than those it was trained on: the children's "
@@ -52,11 +51,12 @@ def model_card(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         _about(results, config),
         _data(results, config),
         _figures(results),
-        _audit(results),
-        _saliency(results),
-        _external(results),
-        _calibration(results),
-        _operating(results),
+        card_evidence.subgroups(results),
+        card_evidence.audit(results),
+        card_evidence.saliency(results),
+        card_evidence.external(results),
+        card_evidence.calibration(results),
+        card_evidence.operating(results),
         _limits(results),
         _commands(config),
     ]
@@ -141,19 +141,34 @@ def _figures(results: Mapping[str, Any]) -> str:
     lines = [
         "## Figures",
         "",
-        f"Value and 95 % interval (a bootstrap over patients). `{tested}` chose nothing; "
+        f"Value and 95 % interval over patients (docs/statistics.md). `{tested}` chose nothing; "
         "`validation` chose epoch and threshold, so its figures are optimistic.",
         "",
         f"| figure | {' | '.join(splits)} |",
         f"| --- |{' --- |' * len(splits)}",
     ]
     strike = struck(results)
+    few = {
+        name: f" ({figure['few_groups']} groups in a class)"
+        for name, figure in splits[tested].items()
+        if "few_groups" in figure
+    }
     for name in splits[tested]:
         cells = []
         for split, figures in splits.items():
             text = shown(figures[name]) if name in figures else "not measured"
-            cells.append(f"~~{text}~~" if strike and name == "auroc" and split == tested else text)
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+            gone = (strike and name == "auroc" and split == tested) or (
+                split == "external" and name in results["external"]["struck"]
+            )
+            cells.append(f"~~{text}~~" if gone else text)
+        lines.append(f"| {name.replace('_', ' ')}{few.get(name, '')} | {' | '.join(cells)} |")
+    if "ensemble" in results:
+        lines += [
+            "",
+            f"`predict` averages all {results['ensemble']['networks']} networks of the folds. That "
+            "mean was not evaluated: each image here was predicted by the fold that did not train "
+            "on it.",
+        ]
     if strike:
         lines += ["", "Struck through: the image's border alone comes near it (see the audit)."]
     across = results.get("across_folds", {}).get("auroc")
@@ -166,116 +181,11 @@ def _figures(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _audit(results: Mapping[str, Any]) -> str:
-    lines = ["## Shortcut audit", ""]
-    audit = results.get("audit")
-    if not audit:
-        return "\n".join([*lines, "Not measured: nothing says how much of the score needs a lung."])
-    lines += [f"**{audit['verdict']}**", "", "| what is seen | AUROC |", "| --- | --- |"]
-    for name, probe in audit.items():
-        if isinstance(probe, Mapping) and "auroc" in probe:
-            what = probe.get("what", name.replace("_", " "))
-            lines.append(f"| {what} | {shown(probe['auroc'])} |")
-    return "\n".join(lines)
-
-
-def _saliency(results: Mapping[str, Any]) -> str:
-    found = results.get("saliency")
-    if not found:
-        return ""
-    share, even = shown(found["share_outside_thorax"]), found["even_map"]
-    classes = ", ".join(
-        f"{name} {shown(figure)}" for name, figure in found["share_outside_by_class"].items()
-    )
-    return "\n".join(
-        [
-            "## Where the network looks",
-            "",
-            f"Share of {found['method']} outside the thorax's ellipse: {share} ({classes}); a map "
-            f"that is the same everywhere has {even:.3f}. Rank correlation of the maps with those "
-            f"of networks with random weights: {shown(found['randomisation'])}; near 1 they would "
-            "show the image and not what was learnt. Examples: `figures/saliency.png`, "
-            "`figures/occlusion.png`. A map inside the chest is no proof that the lung decides.",
-        ]
-    )
-
-
-def _external(results: Mapping[str, Any]) -> str:
-    found = results.get("external")
-    if not found:
-        return ""
-    counts = ", ".join(f"{count:,} {name}" for name, count in found["labels"].items())
-    cut = found["threshold"]
-    lines = [
-        "## External test",
-        "",
-        f"{found['images']:,} images of the folder `{found['folder']}` ({counts}), none of which "
-        "the run was trained with. Calibrated probabilities, the mean over the folds"
-        + ("." if cut is None else f", called from {cut:.3f} on: the run's own threshold."),
-    ]
-    if found["left_out"]:
-        lines += ["", f"Left out ({len(found['left_out']):,}), such as:", ""]
-        lines += [
-            f"- `{name}`: {reason}" for name, reason in list(found["left_out"].items())[:SHOWN_LEFT]
-        ]
-    return "\n".join(lines)
-
-
 def _limits(results: Mapping[str, Any]) -> str:
     lines: Sequence[str] = NOT_FOR
     if results["data"] == "phantom":
         lines = ("Anything: it was trained on synthetic images, and knows nothing of patients.",)
     return "\n".join(["## Not to be used for", "", *(f"- {line}" for line in lines)])
-
-
-def _calibration(results: Mapping[str, Any]) -> str:
-    found = results.get("calibration")
-    if not found:
-        return ""
-    temperatures = ", ".join(f"{t:.2f}" for t in found["temperatures"])
-    lines = [
-        "## Calibration",
-        "",
-        f"Temperature scaling fitted on validation: {temperatures}. It is as good as validation is "
-        "like the films to come.",
-        "",
-        "| | as they come | scaled |",
-        "| --- | --- | --- |",
-    ]
-    for name, word in (("brier", "Brier score"), ("ece", "ECE"), ("log_loss", "log loss")):
-        cells = " | ".join(shown(found[key][name]) for key in ("before", "after"))
-        lines.append(f"| {word} | {cells} |")
-    return "\n".join(lines)
-
-
-def _operating(results: Mapping[str, Any]) -> str:
-    points, values = results.get("operating_points"), results.get("predictive_values")
-    lines = ["## Operating points", ""]
-    thresholds = [f"{t:.3f}" for t in results["threshold"]["values"] if t is not None]
-    if thresholds:
-        rule = results["threshold"]["rule"]
-        lines += [f"Threshold of the calls (rule: {rule}): {', '.join(thresholds)}.", ""]
-    if points:
-        lines += [
-            "Looked up in the tested images themselves, and, beside it, what these got at the "
-            "threshold that reaches the point on validation.",
-            "",
-            "| point on the ROC | value | sensitivity, specificity at validation's threshold |",
-            "| --- | --- | --- |",
-        ]
-        for name, point in points.items():
-            there = point.get("chosen_on_validation", {}).values()
-            reached = ", ".join(shown(rate) for rate in there) or "not measured"
-            lines.append(f"| {name.replace('_', ' ')} | {shown(point)} | {reached} |")
-        lines.append("")
-    if values:
-        lines += ["| assumed prevalence | PPV | NPV |", "| ---: | --- | --- |"]
-        for share in SHOWN_PREVALENCES:
-            place = values["prevalence"].index(share)
-            cells = [shown(at(values[name], place)) for name in ("ppv", "npv")]
-            lines.append(f"| {100 * share:g} % | {' | '.join(cells)} |")
-        lines += ["", "If sensitivity and specificity were the same there as here."]
-    return "\n".join(lines).rstrip() if len(lines) > 2 else ""
 
 
 def _commands(config: Mapping[str, Any]) -> str:
@@ -303,9 +213,3 @@ def _tested(results: Mapping[str, Any]) -> str:
 
 def _matrices(results: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[int]]]:
     return results.get("confusion_matrix", {})
-
-
-def at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """One point of a curve with an interval, as a figure of results.json."""
-    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
-    return {"value": curve["value"][place], "ci95": edges}

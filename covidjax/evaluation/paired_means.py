@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from covidjax.evaluation.intervals import group_codes, percentiles, resampled_weights
+from covidjax.evaluation.estimates import group_codes
 from covidjax.evaluation.metrics import Floats
+from covidjax.evaluation.resampling import percentiles, resampled_weights
 
 
 def means_with_intervals(

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
-from covidjax.evaluation import canvas
-from covidjax.evaluation.intervals import cumulated, group_codes, resampled_weights
+from covidjax.evaluation import canvas, operating, ranking
+from covidjax.evaluation.estimates import group_codes
 from covidjax.evaluation.metrics import (
     ECE_BINS,
     EvaluationError,
@@ -25,7 +25,6 @@ from covidjax.evaluation.metrics import (
     classification_metrics,
 )
 
-BAND_SAMPLES = 2000
 # Columns of metrics.jsonl that are no figure.
 BOOKKEEPING = frozenset(
     {"step", "split", "epoch", "fold", "data", "seed", "time", "seconds", "images_per_second"}
@@ -39,7 +38,7 @@ class Scored(NamedTuple):
 
     positive: ArrayLike  # bool or 0 and 1, [n]
     scores: ArrayLike  # float [n], probability of the positive class
-    groups: ArrayLike | None = None  # [n]; None draws no bootstrap band
+    groups: ArrayLike | None = None  # [n]; None draws no band
 
 
 def one_against_rest(
@@ -61,14 +60,11 @@ def write_roc(
     *,
     phantom: bool,
     title: str,
-    samples: int = BAND_SAMPLES,
-    seed: int = 0,
 ) -> None:
     """ROC curves with the AUROC in the legend and, where groups are given, 95 % bands.
 
-    The band is the pointwise 2.5 to 97.5 % range of the sensitivity at a false positive rate over
-    `samples` bootstrap resamples of groups. A curve with one class only is named in the legend as
-    undefined.
+    The band is the pointwise interval of the sensitivity at a specificity (`operating.rate_at`). A
+    curve with one class only is named in the legend as undefined.
     """
     figure = canvas.blank(5.5, 5.5)
     axes = figure.subplots()
@@ -81,7 +77,7 @@ def write_roc(
         false, true, _ = sk.roc_curve(y, s)
         text, range_text = f"AUROC {sk.roc_auc_score(y, s):.3f}", ""
         if curve.groups is not None:
-            grid, low, high, interval = roc_band(y, s, curve.groups, samples=samples, seed=seed)
+            grid, low, high, interval = roc_band(y, s, curve.groups)
             axes.fill_between(grid, low, high, color=style[0], alpha=0.15, linewidth=0)
             range_text = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
         canvas.line(axes, false, true, style, f"{_counted(name, y)}\n{text}{range_text}")
@@ -218,29 +214,27 @@ def write_training_curves(path: Path, metrics_jsonl: Path, *, phantom: bool, tit
 
 
 def roc_band(
-    positive: Ints, scores: Floats, groups: ArrayLike, *, samples: int = BAND_SAMPLES, seed: int = 0
+    positive: Ints, scores: Floats, groups: ArrayLike
 ) -> tuple[Floats, Floats, Floats, list[float] | None]:
-    """95 % bootstrap band of the ROC curve over groups.
+    """95 % band of the ROC curve over groups.
 
     Returns:
-      false positive rates [201], lower and upper sensitivity [201] each, and the interval of the
+      false positive rates [101], lower and upper sensitivity [101] each, and the interval of the
       AUROC; the band is the curve itself and the interval None where one class is in one group.
     """
     codes = group_codes(groups, len(positive))
-    grid = np.linspace(0, 1, 201)
-    if min(len(np.unique(codes[positive == c])) for c in (0, 1)) < 2:
+    grid = np.linspace(0, 1, 101)
+    area = ranking.auroc(positive == 1, scores, codes)
+    if not area.has_interval:
         false, true, _ = sk.roc_curve(positive, scores)
         curve = np.interp(grid, false, true)
         return grid, curve, curve, None
-    heights, areas = [], []
-    for weights in resampled_weights(positive, codes, samples, seed):
-        true, false = cumulated(positive == 1, scores, weights)
-        true, false = true / true[:, -1:], false / false[:, -1:]
-        areas.append(np.trapezoid(true, false, axis=1))
-        heights += [np.interp(grid, f, t) for f, t in zip(false, true, strict=True)]
-    low, high = np.quantile(np.stack(heights), [0.025, 0.975], axis=0)
-    interval = np.quantile(np.concatenate(areas), [0.025, 0.975])
-    return grid, low, high, [float(edge) for edge in interval]
+    points = [
+        operating.rate_at(positive == 1, scores, codes, "specificity", 1 - false)[0]
+        for false in grid
+    ]
+    low, high = (np.array([getattr(point, end) for point in points]) for end in ("low", "high"))
+    return grid, low, high, [area.low, area.high]
 
 
 def _training_lines(metrics_jsonl: Path) -> tuple[Lines, int]:

@@ -54,6 +54,7 @@ def write_predictions(
     probabilities: ArrayLike,
     class_names: Sequence[str],
     *,
+    raw: ArrayLike | None = None,
     phantom: bool = False,
 ) -> None:
     """Writes one CSV row an image: `image,group,label,fold,` and `p_<class>` for each class.
@@ -66,6 +67,7 @@ def write_predictions(
       probabilities: float [n, k], written with all digits, so that figures computed from the
         file are exactly the same (pandas before 3 reads so with float_precision="round_trip").
       class_names: k names.
+      raw: float [n, k], the networks' own probabilities, written as `uncalibrated_<class>`.
       phantom: adds a last column `data` that says PHANTOM in every row.
 
     Raises:
@@ -102,6 +104,9 @@ def write_predictions(
     )
     for index, name in enumerate(class_names):
         table[f"p_{name}"] = p[:, index]
+    if raw is not None:
+        for index, name in enumerate(class_names):
+            table[f"uncalibrated_{name}"] = np.asarray(raw, dtype=np.float64)[:, index]
     if phantom:
         table["data"] = "PHANTOM"
     with temporary(path) as file:

@@ -152,6 +152,15 @@ def rank_correlation(first: Maps, second: Maps) -> NDArray[np.float64]:
     return np.divide((a * b).sum(axis=1), scale, out=np.zeros(len(a)), where=scale > 0)
 
 
+def random_networks(model: nn.Module, size: int, *, seed: int, repeats: int = 3) -> list[Any]:
+    """`params` and `batch_stats` of networks that have learnt nothing."""
+    init, found = jax.jit(model.init), []
+    for key in jax.random.split(jax.random.key(seed), repeats):
+        fresh = init(key, jnp.zeros((1, size, size, 1)))
+        found.append({part: fresh.get(part, {}) for part in ("params", "batch_stats")})
+    return found
+
+
 def randomisation_check(
     model: nn.Module,
     variables: Any,
@@ -172,9 +181,8 @@ def randomisation_check(
     explain = compile_gradcam(model, mirror=False)
     batch, classes = jnp.asarray(images[..., None]), jnp.asarray(targets)
     learnt = np.asarray(explain(variables, batch, classes))
-    found, init = [], jax.jit(model.init)
-    for key in jax.random.split(jax.random.key(seed), repeats):
-        fresh = init(key, jnp.zeros((1, *images.shape[1:], 1)))
-        random = {part: fresh.get(part, {}) for part in ("params", "batch_stats")}
-        found.append(rank_correlation(learnt, np.asarray(explain(random, batch, classes))))
+    found = [
+        rank_correlation(learnt, np.asarray(explain(random, batch, classes)))
+        for random in random_networks(model, images.shape[1], seed=seed, repeats=repeats)
+    ]
     return np.mean(found, axis=0)

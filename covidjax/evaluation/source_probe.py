@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covidjax.data.splits import PARTS, Fold, film_series
-from covidjax.evaluation.aurocs import auroc_figure, resampled_aurocs
+from covidjax.evaluation.aurocs import auroc_estimates
 from tfds_coronahack.groups import adults, base_name
 
 FEWEST = 8  # images and more of each source, or there is no figure
@@ -30,7 +30,6 @@ def source_probes(
     folds: Sequence[Fold],
     classes: Sequence[str],
     *,
-    samples: int,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
     """AUROCs of logistic regressions on the features, grouped cross-validation within a class.
@@ -43,7 +42,7 @@ def source_probes(
 
     Args:
       features: float [m, d] for each network, all rows of the table.
-      table, labels, folds, classes, samples, seed: as in `audit.audit`.
+      table, labels, folds, classes, seed: as in `audit.audit`.
 
     Returns:
       `{PROBE: {"auroc": {"value", "ci95", "n"}, "what"}}`, the value None with a `reason` where
@@ -63,7 +62,6 @@ def source_probes(
             adult[rows],
             table,
             f"{name}: {' against '.join(sources)}",
-            samples,
             seed,
         )
         if name == "Normal":
@@ -74,7 +72,6 @@ def source_probes(
                 series[rows] == "NORMAL2-IM",
                 table,
                 "Normal: films named NORMAL2-IM against IM",
-                samples,
                 seed,
             )
     return found
@@ -99,7 +96,6 @@ def _told_apart(
     positive: NDArray[np.bool_],
     table: pd.DataFrame,
     what: str,
-    samples: int,
     seed: int,
 ) -> dict[str, Any]:
     groups = table["group"].to_numpy()[rows]
@@ -121,5 +117,5 @@ def _told_apart(
             model.fit(network[rows[train]], positive[train])
             scores[test] += model.predict_proba(network[rows[test]])[:, 1] / len(features)
     probabilities: Mapping[str, Any] = {"": np.stack([1 - scores, scores], axis=1)}
-    score = resampled_aurocs(positive, probabilities, groups, samples=samples, seed=seed)[""]
-    return {"auroc": auroc_figure(score), "what": what}
+    score = auroc_estimates(positive, probabilities, groups)[""]
+    return {"auroc": score.row(len(rows)), "what": what}

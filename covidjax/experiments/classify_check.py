@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from covidjax import models
 from covidjax.data import preprocess, source, splits
 from covidjax.data.table import TASKS
+from covidjax.evaluation import recalibration
 from covidjax.experiments import objective
 from covidjax.experiments.fields import check_values, flatten
 from covidjax.training import flops, optimizer, profile, sharding
@@ -23,6 +24,7 @@ VALUES: dict[str, Sequence[str]] = {
     "validation": ("auto", "shifted", "random"),
     "select": ("best", "last"),
     "balance": objective.BALANCES,
+    "calibration": recalibration.METHODS,
     "dtype": tuple(models.DTYPES),
     "data.source": source.SOURCES,
     "data.equalize": preprocess.EQUALIZE,
@@ -139,6 +141,11 @@ def _check_threshold(config: ml_collections.ConfigDict) -> None:
 
 def _check_together(config: ml_collections.ConfigDict) -> None:
     """Fields that are fine one by one, but not together."""
+    if config.calibration in recalibration.TWO_CLASSES and len(TASKS[config.task].classes) > 2:
+        raise ValueError(
+            f"config.calibration={config.calibration} is for two classes; give platt for "
+            f"config.task={config.task}"
+        )
     if config.task != config.defaults_for:
         raise ValueError(
             f"config.task={config.task} has other defaults than {config.defaults_for}: give it "

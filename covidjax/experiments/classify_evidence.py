@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from covidjax.data.augment import normalize, to_float
 from covidjax.data.table import TASKS
-from covidjax.evaluation.calibration import scale
+from covidjax.evaluation import recalibration
 from covidjax.evaluation.predictions import Predicted
+from covidjax.experiments.classify_scale import Scale, operating_cuts
 from covidjax.experiments.classify_train import Data, Network, Predictions, member_name
 from covidjax.training import checkpoint, prediction, sharding, steps
 from covidjax.transfer import strategies
@@ -27,27 +28,37 @@ Variables = Any
 Tell = Callable[[str], None]
 
 
+class Pooled(NamedTuple):
+    """A run's predictions over all folds, in their order.
+
+    Attributes:
+      tested: the test images, calibrated.
+      raw, validation: the networks' own probabilities, of the test and of the validation images.
+      scale: what calibrates them.
+    """
+
+    tested: Predicted
+    raw: Predicted
+    validation: Predicted
+    scale: Scale
+
+
 def gather(
     config: ml_collections.ConfigDict,
     data: Data,
     predictions: Sequence[Predictions],
-    tested: Predicted,
-    validation: Predicted,
+    pooled: Pooled,
     network: Network,
     folder: Path,
 ) -> dict[str, Any]:
     """Keys for `results.json`: those of `evidence.evidence`, `audit` and `saliency`.
 
     Writes the figures of the latter two into `figures`; `evidence_plots` draws the others.
-
-    Args:
-      tested: the pooled predictions of the folds' test images, in the order of the folds.
-      validation: those of the validation images.
     """
     from covidjax.evaluation import audit, evidence  # scikit-learn's trees
 
     tell = teller(config.quiet)
-    shared = {"samples": config.bootstrap_samples, "seed": config.seed}
+    tested = pooled.tested
     names = data.table["image"].to_numpy(str)
     # Validation chose the epoch and the threshold, so it has been seen too.
     training = {
@@ -55,7 +66,17 @@ def gather(
         for p in predictions
     }
     tell("calibration, operating points, decision curve, grouping")
-    found = evidence.evidence(tested, validation, training, **shared)
+    cuts = operating_cuts(pooled.scale, pooled.validation, pooled.raw)
+    found = evidence.evidence(tested, pooled.raw, cuts, training)
+    found["calibration"] = {
+        "method": config.calibration,
+        "scale": scale_in_words(
+            pooled.scale.map, found["calibration"]["verdict"], len(predictions)
+        ),
+        "map": pooled.scale.map,
+        "maps": list(pooled.scale.maps.values()),
+        **found["calibration"],
+    }
     phantom = data.prepared.kind == "phantom"
     if config.audit:
         tell("features of each fold's network")
@@ -64,11 +85,11 @@ def gather(
             data.table,
             data.labels,
             data.folds,
-            [p.test for p in predictions],
+            [tested.probabilities[tested.folds == p.fold.number] for p in predictions],
             classes=TASKS[config.task].classes,
             features=features(config, data, network, folder),
+            seed=config.seed,
             progress=lambda what: tell(f"shortcut audit: {what}"),
-            **shared,
         )
         from covidjax.evaluation.audit_plots import write_audit_figure
 
@@ -128,17 +149,17 @@ def calibrated(
     data: Data,
     network: Network,
     folder: Path,
-    temperatures: Sequence[float],
+    mapping: recalibration.Map,
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
     """uint8 [n, size, size] -> probabilities [n, classes], as `covidjax.predict` gives them.
 
-    Members are averaged within their fold, the fold's temperature is applied, folds are averaged.
+    Members are averaged within their fold, the run's map is applied, folds are averaged.
     """
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float64]:
         rows = np.arange(len(images))
         folds = []
-        for fold, temperature in zip(data.folds, temperatures, strict=True):
+        for fold in data.folds:
             outputs = [
                 _each(
                     network.predict,
@@ -150,7 +171,8 @@ def calibrated(
                 )
                 for member in range(config.members)
             ]
-            folds.append(scale(np.mean(outputs, axis=0, dtype=np.float64), temperature))
+            mean = np.mean(outputs, axis=0, dtype=np.float64)
+            folds.append(recalibration.apply(mapping, mean))
         return np.mean(folds, axis=0)
 
     return predict
@@ -160,6 +182,18 @@ def read(config: ml_collections.ConfigDict, folder: Path, fold: Any, member: int
     """`params` and `batch_stats` that were evaluated, from the checkpoint."""
     name = member_name(config, fold, member)
     return checkpoint.read_evaluated(checkpoint.root(config, folder) / name, config.select)
+
+
+def scale_in_words(mapping: recalibration.Map, verdict: str, folds: int) -> str:
+    """What a run's probabilities are: `platt on validation (slope 0.84, shift -1.20); VERDICT`."""
+    method, _, numbers = recalibration.described(mapping).partition(": ")
+    text = "as the networks give them" if method == "none" else f"{method} on validation"
+    text += f" ({numbers})" if numbers else ""
+    if folds > 1:
+        text += (
+            f"; new images get the mean of {folds} folds' networks, which was not evaluated itself"
+        )
+    return f"{text}; {verdict}"
 
 
 def title(config: ml_collections.ConfigDict) -> str:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from covidjax.data.splits import PARTS, Fold
 from covidjax.data.table import TASKS
-from covidjax.evaluation import calibration, intervals, metrics, results
+from covidjax.evaluation import intervals, metrics, results
 from covidjax.evaluation.predictions import Predicted
-from covidjax.experiments import classify_evidence, external
+from covidjax.experiments import classify_evidence, classify_scale, external, external_figures
+from covidjax.experiments.classify_evidence import Pooled
 from covidjax.experiments.classify_train import Data, Network, Predictions
 
 
@@ -34,10 +35,15 @@ def write(
       other: the images of `config.external`.
     """
     tested = "test" if config.split == "official" else "out_of_fold"
-    pooled = {
+    raw = {
         "validation": _pool(data, predictions, "validation"),
         tested: _pool(data, predictions, "test"),
     }
+    training = np.concatenate([data.labels[p.fold.train] for p in predictions])
+    scale = classify_scale.fit(
+        config, raw["validation"], _pool(data, predictions, "views"), raw[tested], training
+    )
+    pooled = {split: classify_scale.calibrated(scale, part) for split, part in raw.items()}
     phantom = data.prepared.kind == "phantom"
     found: dict[str, Any] = {
         "experiment": "classify",
@@ -50,27 +56,30 @@ def write(
         "classes": list(TASKS[config.task].classes),
         "threshold": {
             "rule": str(config.threshold),
-            "values": [prediction.threshold for prediction in predictions],
+            "value": scale.threshold,
+            "values": [(scale.thresholds or {}).get(p.fold.number) for p in predictions],
         },
         "confusion_matrix": {},
     }
     for split, part in pooled.items():
-        _write_predictions(folder, split, part, found["classes"], phantom)
+        _write_predictions(folder, split, part, raw[split], found["classes"], phantom)
         found["splits"][split] = intervals.metrics_with_intervals(
-            part.labels,
-            part.probabilities,
-            part.groups,
-            part.thresholds,
-            samples=config.bootstrap_samples,
-            seed=config.seed,
+            part.labels, part.probabilities, part.groups, part.thresholds
         )
         matrix = metrics.confusion_matrix(part.labels, part.probabilities, part.thresholds)
         found["confusion_matrix"][split] = matrix.tolist()
     found |= classify_evidence.gather(
-        config, data, predictions, pooled[tested], pooled["validation"], network, folder
+        config,
+        data,
+        predictions,
+        Pooled(pooled[tested], raw[tested], raw["validation"], scale),
+        network,
+        folder,
     )
+    if len(predictions) > 1:
+        found["ensemble"] = {"networks": len(predictions) * config.members, "evaluated": False}
     if other is not None:
-        pooled[external.SPLIT] = _external(config, data, network, other, found, folder)
+        pooled[external_figures.SPLIT] = _external(config, data, network, other, found, folder)
     _write_figures(config, pooled, found, folder)
     from covidjax.evaluation import model_card  # and with it scikit-learn's trees
 
@@ -104,17 +113,23 @@ def summary(found: Mapping[str, Any]) -> str:
             interval = figure["ci95"]
             value = "undefined" if figure["value"] is None else f"{figure['value']:.3f}"
             shown = f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-            lines.append(f"  {name:18} {value}{shown}")
+            few = f"  ({figure['few_groups']} groups in a class)" if "few_groups" in figure else ""
+            lines.append(f"  {name:18} {value}{shown}{few}")
+    if "calibration" in found:
+        lines.append(f"Probabilities: {found['calibration']['scale']}")
     if "audit" in found:
         lines.append(f"Shortcut audit: {found['audit']['verdict']}")
     return "\n".join(lines)
 
 
 def _pool(data: Data, predictions: Sequence[Predictions], part: str) -> Predicted:
-    """One entry an image over all folds."""
-    parts = [getattr(prediction.fold, part) for prediction in predictions]
+    """One entry an image (a view, for `views`) over all folds, the networks' own probabilities."""
+    of_fold = "validation" if part == "views" else part
+    parts = [
+        np.resize(getattr(prediction.fold, of_fold), len(getattr(prediction, part)))
+        for prediction in predictions
+    ]
     counts = [len(rows) for rows in parts]
-    thresholds = [p.threshold for p in predictions if p.threshold is not None]
     rows = np.concatenate(parts)
     return Predicted(
         data.table["image"].to_numpy(str)[rows],
@@ -122,7 +137,7 @@ def _pool(data: Data, predictions: Sequence[Predictions], part: str) -> Predicte
         data.labels[rows].astype(np.int64),
         np.concatenate([getattr(p, part) for p in predictions]),
         np.repeat([prediction.fold.number for prediction in predictions], counts),
-        np.repeat(thresholds, counts) if thresholds else None,
+        None,
     )
 
 
@@ -135,23 +150,21 @@ def _external(
     folder: Path,
 ) -> Predicted:
     """Evaluates the images of another hospital, adds their figures to `found`."""
-    temperatures = found["calibration"]["temperatures"]
-    cut = calibration.calibrated_threshold(found["threshold"]["values"], temperatures)
-    probabilities = classify_evidence.calibrated(config, data, network, folder, temperatures)(
+    cut = found["threshold"]["value"]
+    mapping = found["calibration"]["map"]
+    probabilities = classify_evidence.calibrated(config, data, network, folder, mapping)(
         other.images
     )
-    figures, facts = external.evaluate(
+    figures, facts = external_figures.evaluate(
         other,
         probabilities,
         cut,
         found["classes"],
         folder,
         phantom=data.prepared.kind == "phantom",
-        samples=config.bootstrap_samples,
-        seed=config.seed,
     )
-    found["splits"][external.SPLIT] = figures
-    found["confusion_matrix"][external.SPLIT] = facts.pop("confusion_matrix")
+    found["splits"][external_figures.SPLIT] = figures
+    found["confusion_matrix"][external_figures.SPLIT] = facts.pop("confusion_matrix")
     found["external"] = facts
     count = len(other.names)
     cuts = None if cut is None else np.full(count, cut)
@@ -160,7 +173,12 @@ def _external(
 
 
 def _write_predictions(
-    folder: Path, split: str, part: Predicted, classes: Sequence[str], phantom: bool
+    folder: Path,
+    split: str,
+    part: Predicted,
+    raw: Predicted,
+    classes: Sequence[str],
+    phantom: bool,
 ) -> None:
     results.write_predictions(
         folder / f"predictions_{split}.csv",
@@ -170,6 +188,7 @@ def _write_predictions(
         part.folds,
         part.probabilities,
         classes,
+        raw=raw.probabilities,
         phantom=phantom,
     )
 
@@ -207,8 +226,6 @@ def _write_figures(
         plots.write_roc(
             figures / f"roc{suffix}.png",
             drawn,
-            samples=config.bootstrap_samples,
-            seed=config.seed,
             **shared,
         )
         plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)

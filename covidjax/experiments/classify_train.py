@@ -73,16 +73,17 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities [n, classes] of one fold.
+    """Probabilities [n, classes] of one fold, as its networks give them.
 
     Attributes:
       fold: whose rows they are.
-      threshold: on the probability of class 1; None for more than two classes.
+      views: of what chooses epoch and threshold: the validation images, as often as there are
+        distorted copies of them.
       validation, test: in the order of the fold's rows.
     """
 
     fold: splits.Fold
-    threshold: float | None
+    views: NDArray[np.float64]
     validation: NDArray[np.float64]
     test: NDArray[np.float64]
 
@@ -141,15 +142,7 @@ def train_fold(
     for member in range(config.members):
         name = member_name(config, fold, member)
         outputs.append(train_member(config, data, fold, member, name, network, folder, log, views))
-    seen, validation, test = (np.mean(part, axis=0) for part in zip(*outputs, strict=True))
-    threshold = None
-    if seen.shape[1] == 2:
-        threshold = (
-            metrics.choose_threshold(views.labels, seen[:, 1])
-            if config.threshold == "validation"
-            else float(config.threshold)
-        )
-    return Predictions(fold, threshold, validation, test)
+    return Predictions(fold, *(np.mean(part, axis=0) for part in zip(*outputs, strict=True)))
 
 
 def member_name(config: ml_collections.ConfigDict, fold: splits.Fold, member: int) -> str:

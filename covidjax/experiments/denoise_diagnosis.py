@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from covidjax.data import manifest, preprocess
 from covidjax.data.source import Prepared
 from covidjax.data.table import task_labels
-from covidjax.evaluation.calibration import scale
+from covidjax.evaluation import recalibration
 from covidjax.evaluation.classical import Images
 from covidjax.evaluation.diagnosis_kept import diagnosis_kept
 from covidjax.experiments import classify_check, objective, trained
@@ -116,7 +116,7 @@ def load(
 def make_predict(run: trained.Trained, equalize: str) -> Callable[[Images], NDArray[np.float64]]:
     """float32 [n, h, w] in [0, 1] -> calibrated probability of class 1 [n]; as `trained` averages.
 
-    Members are averaged within their fold, the fold's temperature is applied, folds are averaged.
+    Members are averaged within their fold, the run's map is applied, folds are averaged.
     """
     compiled = jax.jit(
         objective.make_predict(classify_check.create_model(run.config), run.config.mirror)
@@ -127,10 +127,10 @@ def make_predict(run: trained.Trained, equalize: str) -> Callable[[Images], NDAr
         gray = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
         ready = np.stack([preprocess.prepare_image(g, size, equalize, "squash") for g in gray])
         each = [_probabilities(compiled, part, ready) for part in run.networks.values()]
-        shape = (len(run.temperatures), -1, len(images), len(run.classes))
+        shape = (-1, run.config.members, len(images), len(run.classes))
         folds = np.reshape(each, shape).mean(axis=1)
-        cooled = [scale(fold, t) for fold, t in zip(folds, run.temperatures, strict=True)]
-        return np.asarray(np.mean(cooled, axis=0)[:, 1])
+        scaled = [recalibration.apply(run.map, fold) for fold in folds]
+        return np.asarray(np.mean(scaled, axis=0)[:, 1])
 
     return predict
 

@@ -103,9 +103,7 @@ def look(
         sections_images.features(data, streamed, config.size),
         sections_images.pictures(data, streamed, config.size),
         sections_images.outliers_and_flags(data, streamed, images, config.size),
-        sections_methods.preparation(
-            data, streamed, images, samples=config.bootstrap_samples, most=config.scaling_images
-        ),
+        sections_methods.preparation(data, streamed, images, most=config.scaling_images),
         sections_methods.maps(data, images, rows, method, seen, note),
     ]
     facts: Facts = {}

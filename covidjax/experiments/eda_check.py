@@ -19,7 +19,6 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "size": (0, preprocess.MAX_SIZE),
     "auto_size.coronahack": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
     "auto_size.phantom": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
-    "bootstrap_samples": (2, None),
     "scaling_images": (60, None),
     "embedding.images": (50, None),
     "phantom.images": (phantom.FEWEST, phantom.MOST),

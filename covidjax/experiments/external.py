@@ -1,13 +1,16 @@
 """Radiographs from elsewhere, evaluated at the end of a run: a folder with a CSV.
 
 The CSV, the only one in the folder, has the columns `image` (path below the folder), `label` (a
-class of the task) and perhaps `group` (patient or examination; without it every image is its own).
-`load` and `without_known` look at all of it before the training starts, `evaluate` does the rest.
+class of the task) and perhaps `group` or `patient` (without them every image is its own). Of adults
+of the COVID-19 Image Data Collection the patient is written `cohen-46`: other images of patients
+that the run trains or validates with are left out.
+`load` and `without_known` look at all of it before the training starts; `external_figures` does the
+rest.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,9 @@ from numpy.typing import NDArray
 
 from covidjax.data import cache, preprocess, reading
 from covidjax.data.table import read_examples
-from covidjax.evaluation import intervals, metrics, results
+from covidjax.experiments.external_csv import ExternalError, read_csv
 from tfds_coronahack import decoding, similarity
-
-SPLIT = "external"
-
-
-class ExternalError(ValueError):
-    """A folder that cannot be evaluated; the message says what to mend."""
+from tfds_coronahack.groups import adults, base_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +33,7 @@ class External:
       folder: where they are.
       names: as in the CSV.
       groups: of the intervals.
+      patients: as in the CSV, or as CoronaHack's table of adults has them; "" where not known.
       labels: int, indices of the classes.
       images: uint8 [n, size, size], prepared as the run's own.
       sha256: of the files, hex.
@@ -46,6 +45,7 @@ class External:
     folder: Path
     names: NDArray[np.str_]
     groups: NDArray[np.str_]
+    patients: NDArray[np.str_]
     labels: NDArray[np.int64]
     images: NDArray[np.uint8]
     sha256: NDArray[np.str_]
@@ -63,17 +63,18 @@ def load(
       ExternalError: no such folder, not exactly one CSV in it, columns, labels or images that are
         missing or twice there, or not one image that can be used.
     """
-    table = _read_csv(folder, classes)
+    table = read_csv(folder, classes)
     number = {name.casefold(): index for index, name in enumerate(classes)}
     rows: list[tuple[Any, ...]] = []
     left_out: dict[str, str] = {}
     notes: dict[str, str] = {}
-    for name, label, group in zip(table["image"], table["label"], table["group"], strict=True):
+    columns = [table[column] for column in ("image", "label", "group", "patient")]
+    for name, label, group, patient in zip(*columns, strict=True):
         try:
             # As the pixel cache decodes: see `cache.DECODE_SCALE`.
             image = reading.read_image(folder / name, min_side=cache.DECODE_SCALE * size)
             row = (
-                *(name, group, number[label.casefold()]),
+                *(name, group, patient, number[label.casefold()]),
                 preprocess.prepare_image(image.gray, size, equalize, resize),
                 hashlib.sha256((folder / name).read_bytes()).hexdigest(),
                 similarity.thumbnail(image.gray),
@@ -89,8 +90,10 @@ def load(
         raise ExternalError(
             f"{folder}: not one of {len(left_out)} images is read; {name}: {reason}"
         )
-    names, groups, labels, images, sha256, thumbnails = map(np.array, zip(*rows, strict=True))
-    arrays = (names, groups, labels, images, sha256, thumbnails)
+    names, groups, patients, labels, images, sha256, thumbnails = map(
+        np.array, zip(*rows, strict=True)
+    )
+    arrays = (names, groups, patients, labels, images, sha256, thumbnails)
     return _without_copies(External(folder, *arrays, left_out, notes))
 
 
@@ -118,7 +121,7 @@ def _without_copies(external: External) -> External:
 def without_known(
     external: External, prepared: Path, table: pd.DataFrame, rows: NDArray[np.int64]
 ) -> External:
-    """Leaves out what the run trains or chooses by: the same bytes, or nearly the same picture.
+    """Leaves out what the run trains or chooses by: bytes, nearly the same picture, patients.
 
     Near-identical as the builder has it (`similarity.near_identical_pairs`): perceptual hashes
     within 8 bits, confirmed by the pixels of the originals.
@@ -153,7 +156,18 @@ def without_known(
         )
         if likeness >= similarity.MIN_CORRELATION:
             reasons[int(index)] = f"is nearly {known['image']}, which the run was trained with"
-    return _without(external, reasons, "the run was trained with all of its images")
+    seen = patients_of(used["image"])
+    for index, patient in enumerate(external.patients.tolist()):
+        if index not in reasons and (image := seen.get(patient.casefold())):
+            reasons[index] = f"is of patient {patient}, whose {image} the run was trained with"
+    return _without(external, reasons, "the run was trained with all of its images or patients")
+
+
+def patients_of(images: Iterable[str]) -> dict[str, str]:
+    """The adult patients of images, in lower case, and one image of each."""
+    table = adults()
+    known = {image: table.get(base_name(image), {}).get("patient", "") for image in images}
+    return {patient.casefold(): image for image, patient in known.items() if patient}
 
 
 def _without(external: External, reasons: Mapping[int, str], if_all: str) -> External:
@@ -162,7 +176,7 @@ def _without(external: External, reasons: Mapping[int, str], if_all: str) -> Ext
     if not len(kept):
         raise ExternalError(f"{external.folder}: {if_all}")
     found = {str(external.names[index]): reasons[index] for index in sorted(reasons)}
-    columns = ("names", "groups", "labels", "images", "sha256", "thumbnails")
+    columns = ("names", "groups", "patients", "labels", "images", "sha256", "thumbnails")
     return dataclasses.replace(
         external,
         left_out=external.left_out | found,
@@ -190,119 +204,11 @@ def report(external: External) -> str:
     return "\n".join(lines)
 
 
-def evaluate(
-    external: External,
-    probabilities: NDArray[np.float64],
-    threshold: float | None,
-    classes: Sequence[str],
-    folder: Path,
-    *,
-    phantom: bool,
-    samples: int = 2000,
-    seed: int = 0,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Writes `predictions_external.csv` into the run's folder, and returns the figures.
-
-    Args:
-      external: what is left after `without_known`.
-      probabilities: [n, classes], those that `covidjax.predict` gives: calibrated, the mean over
-        the run's networks.
-      threshold: on class 1's calibrated probability, the run's own (mean over its folds); None for
-        more than two classes.
-      classes: names.
-      folder: the run's workdir.
-      phantom: the run is synthetic.
-      samples, seed: of the bootstrap over groups.
-
-    Returns:
-      What belongs under `splits` as `external` (figures with intervals; those that need two
-      classes are undefined where the folder has one), and what belongs in `results.json` as
-      `external`: {"folder", "images", "labels": {class: images}, "threshold", "confusion_matrix",
-      "left_out": {image: reason}, "notes": {image: note}}.
-    """
-    results.write_predictions(
-        folder / f"predictions_{SPLIT}.csv",
-        list(external.names),
-        list(external.groups),
-        external.labels,
-        None,
-        probabilities,
-        classes,
-        phantom=phantom,
-    )
-    figures = intervals.metrics_with_intervals(
-        external.labels, probabilities, external.groups, threshold, samples=samples, seed=seed
-    )
-    counts = np.bincount(external.labels, minlength=len(classes)).tolist()
-    matrix = metrics.confusion_matrix(external.labels, probabilities, threshold)
-    facts: Mapping[str, Any] = {
-        "folder": external.folder.name,
-        "images": len(external.names),
-        "labels": dict(zip(classes, counts, strict=True)),
-        "threshold": threshold,
-        "confusion_matrix": matrix.tolist(),
-        "left_out": external.left_out,
-        "notes": {name: external.notes[name] for name in external.names if name in external.notes},
-    }
-    return figures, dict(facts)
-
-
-def _read_csv(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """image, label, group as text, checked against the classes and the files."""
-    if not folder.is_dir():
-        raise ExternalError(f"{folder}: there is no such folder")
-    tables = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
-    if len(tables) != 1:
-        found = ", ".join(path.name for path in tables) or "none"
-        raise ExternalError(f"{folder} must hold one CSV of image,label[,group]; there is {found}")
-    path = tables[0]
-    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-    try:
-        names = pd.read_csv(path, nrows=0, index_col=False, **options).columns.str.strip()
-        if missing := {"image", "label"} - set(names):
-            raise ExternalError(
-                f"{path} has no column {' or '.join(sorted(missing))}; it has "
-                f"{', '.join(map(str, names))}, and needs image,label[,group]"
-            )
-        # The names are read as a row, so that a row with more fields than they is an error.
-        rows = pd.read_csv(path, header=None, **options).apply(lambda column: column.str.strip())
-    except ExternalError:
-        raise
-    except (ValueError, OSError) as error:  # pandas' parser and codec errors are ValueErrors
-        raise ExternalError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    table = rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis=1).reset_index(drop=True)
-    if twice_named := set(table.columns[table.columns.duplicated()]) & {"image", "label", "group"}:
-        raise ExternalError(f"{path} has the column {min(twice_named)} more than once")
-    if table.empty:
-        raise ExternalError(f"{path} has no rows")
-    known = {name.casefold() for name in classes}
-    if unknown := sorted({label for label in table["label"] if label.casefold() not in known}):
-        raise ExternalError(
-            f"{path}: no class is called {', '.join(map(repr, unknown[:5]))}; the task has "
-            f"{', '.join(classes)}"
-        )
-    if (twice := table["image"].duplicated()).any():
-        raise ExternalError(f"{path} names {table['image'][twice].iloc[0]} more than once")
-    paths = table["image"].map(Path)
-    outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
-    if outside:
-        raise ExternalError(f"{path} names files that do not lie below {folder}: '{outside[0]}'")
-    lost = [name for name in table["image"] if not name or not (folder / name).is_file()]
-    if lost:
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-        raise ExternalError(
-            f"{path} names files that are not in {folder}: {', '.join(map(repr, lost[:5]))}{more}"
-        )
-    if "group" not in table:
-        table["group"] = ""
-    # An image without a group is its own; the mark keeps it apart from groups of that name.
-    table["group"] = np.where(table["group"] == "", "image " + table["image"], table["group"])
-    return table[["image", "label", "group"]]
-
-
 def _thumbnails(prepared: Path, rows: set[int]) -> dict[int, NDArray[np.uint8]]:
     """Of the originals in these rows of the dataset."""
     found: dict[int, NDArray[np.uint8]] = {}
+    if not rows:
+        return found
     start = 0
     for examples in read_examples(prepared):
         if len(found) == len(rows):

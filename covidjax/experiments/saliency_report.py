@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from covidjax.data.table import TASKS
 from covidjax.evaluation import saliency
-from covidjax.evaluation.intervals import group_codes, percentiles
+from covidjax.evaluation.estimates import group_codes
 from covidjax.evaluation.metrics import call_classes
+from covidjax.evaluation.resampling import percentiles
 from covidjax.experiments import classify_check, objective
 
 IMAGES = 256  # whose maps are measured, drawn at random of those tested
@@ -55,8 +56,10 @@ def write(
         class where there are more) outside `saliency.thorax_ellipse`, {"value", "ci95", "n"};
         `even_map` is that share where a map is the same everywhere. Above it, the network looks
         away from the chest.
-      - `share_outside_by_class`: {class: the same}, over the images of the class; for two classes
-        the last says where the network looks on those that have what it is to find.
+      - `share_outside_by_class`, `share_outside_by_call`: {class: the same}, over the images of the
+        class, or called so; each with "random", the mean share of networks with random weights on
+        these images, and "against_random": {"value", "ci95", "n"} of the paired difference. Where
+        that holds 0, the share says nothing of what was learnt.
       - `randomisation`: mean rank correlation with the maps of networks with random weights,
         {"value", "ci95", "n"}; near 1, the maps show the image and not what was learnt.
     """
@@ -73,7 +76,11 @@ def write(
         name: order[labels[order] == number][:OF_A_CLASS]
         for number, name in enumerate(TASKS[config.task].classes)
     }
-    measured = np.unique(np.concatenate([drawn, *of_class.values()]))
+    of_call = {
+        name: order[calls[order] == number][:OF_A_CLASS]
+        for number, name in enumerate(TASKS[config.task].classes)
+    }
+    measured = np.unique(np.concatenate([drawn, *of_class.values(), *of_call.values()]))
     alike = np.array([])
     maps: Maps = {}
     covered: Maps = {}
@@ -96,11 +103,28 @@ def write(
     inside = saliency.thorax_ellipse(config.data.size)
     groups = np.asarray(tested["groups"])
 
+    random: Maps = _gradcams(
+        makers[0],
+        saliency.random_networks(
+            classify_check.create_model(config), config.data.size, seed=config.seed
+        ),
+        tested,
+        measured,
+        targets,
+    )
+
+    def share(of: Maps, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return saliency.share_outside(np.stack([of[row] for row in rows.tolist()]), inside)
+
     def outside(rows: NDArray[np.int64]) -> dict[str, Any]:
         if not len(rows):
             return {"value": None, "ci95": None, "n": 0}
-        stack = np.stack([maps[row] for row in rows.tolist()])
-        return _mean(saliency.share_outside(stack, inside), groups[rows], config)
+        own, other = share(maps, rows), share(random, rows)
+        return {
+            **_mean(own, groups[rows], config),
+            "random": float(np.nanmean(other)) if np.isfinite(other).any() else None,
+            "against_random": _mean(own - other, groups[rows], config),
+        }
 
     explained = TASKS[config.task].classes[1] if probabilities.shape[1] == 2 else "the called class"
     for name, found, title in (
@@ -121,6 +145,7 @@ def write(
         "method": "Grad-CAM",
         "share_outside_thorax": outside(drawn),
         "share_outside_by_class": {name: outside(rows) for name, rows in of_class.items()},
+        "share_outside_by_call": {name: outside(rows) for name, rows in of_call.items()},
         "even_map": float((~inside).mean()),
         "randomisation": _mean(alike, groups[drawn[: len(alike)]], config),
     }

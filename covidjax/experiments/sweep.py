@@ -278,6 +278,8 @@ def write_summary(points: Sequence[Point], workdir: Path) -> sweep_table.Rows:
         sweep_table.row(point.name, point.fields, state_of(point, workdir), workdir / point.name)
         for point in points
     ]
+    if sweep_table.chooses([point.fields for point in points]):
+        rows = sweep_table.without_tests(rows)
     sweep_table.write(workdir / "summary.csv", rows)
     return rows
 

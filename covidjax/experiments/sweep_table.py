@@ -12,6 +12,8 @@ from covidjax.data.locking import temporary
 from covidjax.evaluation import results
 
 Rows = list[dict[str, Any]]
+# Splits that nobody chooses by; of a sweep over settings they stay in the points' results.json.
+HIDDEN = ("test", "out_of_fold", "external")
 
 # Of each experiment, the ends of the figures that are printed; the file has all.
 MAIN = {
@@ -46,6 +48,20 @@ def row(
     return made
 
 
+def chooses(fields: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the points differ in more than seed and fold, so that somebody will choose one."""
+    others = [{k: v for k, v in swept.items() if k not in ("seed", "fold")} for swept in fields]
+    return any(other != others[0] for other in others)
+
+
+def without_tests(rows: Rows) -> Rows:
+    """The rows without the figures of anything but validation: what is to be chosen by."""
+    return [
+        {name: value for name, value in made.items() if name.partition("/")[0] not in HIDDEN}
+        for made in rows
+    ]
+
+
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes the rows as CSV, one column for whatever any of them has."""
     with temporary(path) as file:
@@ -55,11 +71,15 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def text(rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]]) -> str:
     """The main figures for the terminal; of a sweep over seeds alone also mean and deviation.
 
-    `fields` are what each row's point sets.
+    A sweep over settings shows validation: its figures are there to choose by, and what chooses is
+    no test any more. `fields` are what each row's point sets.
     """
     kinds = {made["experiment"] for made in rows if "experiment" in made}
     ends = tuple(end for kind in kinds for end in MAIN.get(kind, ()))
-    names = list(dict.fromkeys(name for row in rows for name in row if _is_main(name, ends)))
+    choosing = chooses(fields)
+    names = list(
+        dict.fromkeys(name for row in rows for name in row if _is_main(name, ends, choosing))
+    )
     cells = [["point", "state", *names]]
     for made in rows:
         cells.append([made["point"], made["state"], *(_figure(made, name) for name in names)])
@@ -81,9 +101,9 @@ def text(rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]])
     return "\n".join(lines)
 
 
-def _is_main(name: str, ends: Sequence[str]) -> bool:
+def _is_main(name: str, ends: Sequence[str], choosing: bool) -> bool:
     split, slash, figure = name.partition("/")
-    return bool(slash) and split != "validation" and figure.split("/")[-1] in ends
+    return bool(slash) and (split == "validation") == choosing and figure.split("/")[-1] in ends
 
 
 def _figure(made: Mapping[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data import cache, preprocess, reading
-from covidjax.evaluation.calibration import calibrated_threshold, scale
+from covidjax.evaluation import recalibration
 from covidjax.experiments import classify_check, objective
 from covidjax.training import checkpoint
 from tfds_coronahack.paths import expanded, readable
@@ -37,10 +37,9 @@ class Trained:
       config: as it was resolved.
       classes: names, in the order of the probabilities.
       phantom: trained on synthetic images.
-      temperatures: one a fold, by which the logits are divided; ones where the run has no
-        calibration.
-      threshold: on class 1's calibrated probability, the mean over the folds; None for more than
-        two classes.
+      map: what calibrates the mean probability of a fold's networks.
+      scale: what the probabilities are, in words.
+      threshold: on class 1's calibrated probability; None for more than two classes.
       verdict: of the shortcut audit, one sentence.
       networks: name (fold, member) -> `params` and `batch_stats`, the folds in order.
     """
@@ -49,7 +48,8 @@ class Trained:
     config: ml_collections.ConfigDict
     classes: tuple[str, ...]
     phantom: bool
-    temperatures: tuple[float, ...]
+    map: recalibration.Map
+    scale: str
     threshold: float | None
     verdict: str
     networks: dict[str, Variables]
@@ -78,23 +78,27 @@ def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Train
     config = ml_collections.ConfigDict(written["config"])
     if config.get("experiment") != "classify":
         raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
-    cuts = found["threshold"]["values"]
+    if "map" not in (calibration := found.get("calibration") or {}):
+        raise RunError(
+            f"{folder} was finished by an older covidjax, without one scale for its probabilities: "
+            "remove its results.json and give launch.py the same command and workdir; nothing is "
+            "trained again"
+        )
+    folds = len(found["threshold"]["values"])
     names = checkpoint.network_names(checkpoint.root(config, folder))
-    if len(names) != len(cuts) * config.members:
+    if len(names) != folds * config.members:
         raise RunError(
             f"{checkpoint.root(config, folder)} holds {len(names)} networks, but the run has "
-            f"{len(cuts) * config.members}"
+            f"{folds * config.members}"
         )
-    fitted = (found.get("calibration") or {}).get("temperatures") or [1.0] * len(cuts)
-    if len(fitted) != len(cuts):
-        raise RunError(f"{folder / 'results.json'} has {len(fitted)} temperatures, not {len(cuts)}")
     return Trained(
         folder,
         config,
         tuple(found["classes"]),
         found["data"] == "phantom",
-        tuple(fitted),
-        calibrated_threshold(cuts, fitted),
+        calibration["map"],
+        calibration["scale"],
+        found["threshold"]["value"],
         str((found.get("audit") or {}).get("verdict") or NOT_AUDITED),
         {name: restore(folder, config, name) for name in names},
     )
@@ -130,7 +134,7 @@ def restore(
 def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
     """uint8 [size, size], prepared -> calibrated probabilities [classes].
 
-    Members are averaged within their fold, the fold's temperature is applied, folds are averaged.
+    Members are averaged within their fold, the run's map is applied, folds are averaged.
     Every image is computed alone, on one device: so its probabilities cannot depend, not by a last
     bit, on what else is predicted.
     """
@@ -144,8 +148,8 @@ def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float
             np.asarray(compiled(part["params"], part["batch_stats"], batch)[0], np.float64)
             for part in run.networks.values()
         ]
-        folds = np.reshape(found, (len(run.temperatures), -1, len(run.classes))).mean(axis=1)
-        return scale(folds, np.array(run.temperatures)).mean(axis=0)
+        folds = np.reshape(found, (-1, run.config.members, len(run.classes))).mean(axis=1)
+        return np.asarray(recalibration.apply(run.map, folds).mean(axis=0))
 
     return predict
 

@@ -203,8 +203,8 @@ def _is_free(name: str) -> bool:
     return name in FREE_FIELDS or name.startswith(FREE_SECTIONS)
 
 
-# Fields that a run of an earlier version lacks, and what it did.
-LATER_FIELDS = {"accumulate": 1}
+# Fields that a run of an earlier version lacks, and what it does with them now.
+LATER_FIELDS = {"accumulate": 1, "calibration": "platt"}
 
 
 def check_same(

@@ -101,13 +101,11 @@ def _of_networks(runs: Sequence[Run]) -> dict[str, Spans]:
         "training": prose("Loss, optimiser, schedule{several}: see [#methods].", several=several),
         "software": prose("See [#reproducibility]."),
         "measures": prose("See [#methods]."),
-        "uncertainty": prose("95 % bootstrap intervals over patients; see [#methods]."),
+        "uncertainty": prose("95 % intervals over patients; see [#methods]."),
         "performance": prose("Tables with intervals: see [#results]."),
         "specification": prose("Config, weights and revision of each run; [#reproducibility]."),
         "selection": prose("Validation alone chose; see [#methods]."),
     }
-    if len(seeds) > 1:
-        found["robustness"] = prose("Several seeds: see [#results].")
     return found
 
 
@@ -120,7 +118,9 @@ def _of_classifiers(runs: Sequence[Run]) -> dict[str, Spans]:
         ),
         "partitions": prose("By group; see [#methods]."),
         "disjoint": prose("Patient or examination, copies joined; see [#methods]."),
-        "output": prose("Calibrated probabilities; thresholds by validation: see [#calibration]."),
+        "output": prose(
+            "Probabilities, their calibration, thresholds by validation: see [#calibration]."
+        ),
         "predictions": prose("Mean over an image and its mirror; see [#methods]."),
         "imbalance": prose(
             "Classes are weighted or sampled ({ways}); intervals show what few images tell.",
@@ -141,14 +141,12 @@ def _of_classifiers(runs: Sequence[Run]) -> dict[str, Spans]:
     }
     if any(words.tested(run) == "test" for run in runs):
         found["shift"] = prose("TEST is another stretch of films; see [#data] and [#limitations].")
-    audited = [run for run in runs if "audit" in run.results]
-    if audited:
-        found["clusters"] = prose("Whether features tell the source: see [#audit].")
-        found["robustness"] = prose("Shortcut audit: see [#audit].")
     if any("saliency" in run.results for run in runs):
         found["explanations"] = prose("Grad-CAM and occlusion, checked: see [#audit].")
-    if any("folds" in run.results for run in runs):
-        found["fold_results"] = prose("Figures of each fold are in the runs' results.")
+    if any("subgroups" in run.results for run in runs):
+        found["subgroups"] = prose(
+            "Tables with intervals, and by source, age, sex and view where known: see [#results]."
+        )
     with_external = [run for run in runs if "external" in run.results["splits"]]
     text = "Films of other folders: see [#results]." if with_external else "Not done."
     found["external"] = prose(text)

@@ -10,6 +10,7 @@ import functools
 import glob
 import json
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,6 +99,35 @@ def find(patterns: Sequence[str], without: Path | None = None) -> tuple[dict[str
                 found.setdefault(folder.resolve(), str(folder))
     folders = [Path(path) for path in found.values()]
     return dict(zip(unlike(folders), folders, strict=True)), missing
+
+
+# Folders of a run that hold no other run.
+PASSED_OVER = ("checkpoints", "figures", "tables", "tensorboard", "profile")
+
+
+def looks_at_test(runs: Sequence[Run]) -> int:
+    """How many finished runs below the common folder of these have tested on the same TEST.
+
+    Runs that nobody reports have looked too, and may be why the reported ones were chosen. Counted
+    are those with the data's fingerprint of one of these runs and figures of the split `test`.
+    """
+    prints = {_fingerprint(run.about) for run in runs} - {""}
+    root = os.path.commonpath([run.folder.resolve().parent for run in runs])
+    count = 0
+    for folder, below, files in os.walk(root):
+        below[:] = [name for name in below if name not in PASSED_OVER]
+        if "results.json" in files and "config.json" in files:
+            about, _ = read_object(Path(folder) / "config.json")
+            found, _ = read_object(Path(folder) / "results.json")
+            splits = found.get("splits")
+            tested = isinstance(splits, Mapping) and "test" in splits
+            count += tested and _fingerprint(about) in prints
+    return count
+
+
+def _fingerprint(about: Mapping[str, Any]) -> str:
+    data = about.get("data")
+    return str(data.get("fingerprint") or "") if isinstance(data, Mapping) else ""
 
 
 def natural(text: str) -> list[tuple[int, str]]:

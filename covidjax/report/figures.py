@@ -32,8 +32,8 @@ AUDIT: Mapping[str, str] = {
     "occlusion": "Change of the score where a patch of the image is covered",
 }
 CALIBRATION: Mapping[str, str] = {
-    "reliability": "Predicted probability against the share that came true, before and after "
-    "temperature scaling; below, the number of images",
+    "reliability": "Predicted probability against the share that came true, in bins of "
+    "equally many images, as the networks give it and by the map of validation",
     "predictive_values": "Positive and negative predictive value over the assumed prevalence",
     "decision_curve": "Net benefit over the threshold probability, beside acting on all or nobody",
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from covidjax.report import words
-from covidjax.report.collect import Run
+from covidjax.report.collect import Run, looks_at_test
 from covidjax.report.document import Block, Equation, Heading, Paragraph, prose
 from covidjax.report.methods_shared import number, optimisation
 
@@ -18,6 +18,17 @@ BALANCED = {
     "loss": "weighted so that every class weighs the same in all",
     "sampling": "drawn so that every class comes equally often",
     "none": "all weighted alike",
+}
+# What each `config.calibration` makes of the networks' probabilities.
+SCALES = {
+    "none": "as the networks give them",
+    "temperature": "scaled by one slope $a$ of the logarithms $z$ of the networks' [@guo2017], "
+    "after the class weights of the loss were divided out, fitted on validation",
+    "shift": "shifted by $b$ from the logarithms $z$ of the networks', fitted on validation",
+    "platt": "made of the logarithms $z$ of the networks' by a slope $a$ and shifts $b$ "
+    "[@platt1999], fitted on validation",
+    "beta": "made of the networks' by beta calibration [@kull2017], fitted on validation",
+    "isotonic": "made of the networks' by isotonic regression [@zadrozny2002] on validation",
 }
 # What each field of `data.augment.Augmentation` does to an image of training.
 AUGMENTED = {
@@ -69,9 +80,11 @@ def _split(runs: Sequence[Run]) -> list[Block]:
             text = prose(
                 "Kaggle's own TRAIN and TEST ({runs}), validation taken out of TRAIN by group "
                 "(share: {share}; way: {way}). Each run looks at TEST once, when its network and "
-                "threshold are chosen, so the runs of this report have looked at it {looks}; "
+                "threshold are chosen, so the runs of this report have looked at it {looks}, and "
+                "of all finished runs with the same data in the same folders {all} have; "
                 "images of TRAIN whose group TEST has too were left out.",
                 looks="once" if len(some) == 1 else f"{len(some)} times",
+                all=f"{looks_at_test(some):,}",
                 runs=words.names(some),
                 share=words.alike(some, "validation_fraction"),
                 way=words.alike(some, "validation", _validation),
@@ -222,14 +235,42 @@ def figures(runs: Sequence[Run]) -> list[Block]:
             r"\mathrm{ECE} = \sum_{b=1}^{15} \frac{|B_b|}{n} "
             r"\left| \overline{y}_{B_b} - \overline{p}_{B_b} \right|"
         ),
+        *_calibration(runs),
         Paragraph(
             prose(
-                "Probabilities were calibrated by one temperature $T$ [@guo2017], fitted on "
-                "validation, which leaves a ranking of two classes as it is:"
+                "Intervals are of 95 %, over groups: of the AUROC by a score interval with "
+                "DeLong's variance for clusters [@delong1988; @obuchowski1997], of rates by "
+                "Clopper's and Pearson's with the effective number of images [@korn1998], of what "
+                "combines them "
+                "by their distances from the limits [@zou2008]. How often they cover the truth for "
+                "few patients was simulated: `docs/statistics.md` of the programme."
             )
         ),
-        Equation(r"p_k = \frac{\exp (z_k / T)}{\sum_j \exp (z_j / T)}"),
     ]
+
+
+def _calibration(runs: Sequence[Run]) -> list[Block]:
+    """How the probabilities were put on one scale, where the runs know."""
+    some = [run for run in runs if "map" in (run.results.get("calibration") or {})]
+    if not some:
+        return []
+    found: list[Block] = []
+    for method, own in words.grouped(
+        some, lambda run: run.results["calibration"]["method"]
+    ).items():
+        text = prose(
+            "Probabilities are {how} ({runs}).", how=SCALES[str(method)], runs=words.names(own)
+        )
+        found.append(Paragraph(text))
+        if method in ("temperature", "shift", "platt"):
+            found.append(Equation(r"p_k = \frac{\exp (a z_k + b_k)}{\sum_j \exp (a z_j + b_j)}"))
+    text = prose(
+        "The ratio of observed to expected cases, the intercept and the slope of a logistic "
+        "regression on the log odds say how far they can be believed [@vancalster2019]; they are "
+        "called calibrated only where the interval of the slope lies within 0.8 and 1.25 and that "
+        "of the intercept within 0.2 of 0."
+    )
+    return [*found, Paragraph(text)]
 
 
 def _evidence(runs: Sequence[Run]) -> list[Block]:

@@ -60,14 +60,14 @@ def shared(runs: Sequence[Run]) -> list[Block]:
             ),
             Equation(r"\bar{\theta}_t = \alpha \bar{\theta}_{t-1} + (1 - \alpha) \theta_t"),
         ]
-    resampled = [run for run in runs if run.setting("bootstrap_samples") is not None]
+    resampled = [run for run in runs if run.experiment in ("denoise", "dip")]
     if resampled:
         found.append(
             Paragraph(
                 prose(
-                    "Intervals are 95 % percentile intervals of {samples} bootstrap resamples of "
-                    "groups, not of images, for the images of one patient are not independent "
-                    "[@field2007].",
+                    "Intervals of image quality are 95 % percentile intervals of {samples} "
+                    "bootstrap resamples of groups, not of images, for the images of one patient "
+                    "are not independent [@field2007].",
                     samples=_samples(resampled),
                 )
             )
@@ -76,7 +76,7 @@ def shared(runs: Sequence[Run]) -> list[Block]:
 
 
 def _samples(runs: Sequence[Run]) -> str:
-    counts = sorted({int(run.setting("bootstrap_samples")) for run in runs})
+    counts = sorted({int(run.setting("bootstrap_samples", 2000)) for run in runs})
     return " or ".join(f"{count:,}" for count in counts)
 
 

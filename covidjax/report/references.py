@@ -32,6 +32,24 @@ REFERENCES = {
     "SIAM J Control Optim 1992;30(4):838-855. doi:10.1137/0330046",
     "guo2017": "Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks. "
     "ICML 2017. arXiv:1706.04599",
+    "platt1999": "Platt J. Probabilistic outputs for support vector machines and comparisons to "
+    "regularized likelihood methods. In: Advances in Large Margin Classifiers. MIT Press, "
+    "1999:61-74",
+    "kull2017": "Kull M, Silva Filho TM, Flach P. Beta calibration: a well-founded and easily "
+    "implemented improvement on logistic calibration for binary classifiers. AISTATS 2017:623-631",
+    "zadrozny2002": "Zadrozny B, Elkan C. Transforming classifier scores into accurate multiclass "
+    "probability estimates. KDD 2002:694-699. doi:10.1145/775047.775151",
+    "vancalster2019": "Van Calster B, McLernon DJ, van Smeden M, Wynants L, Steyerberg EW. "
+    "Calibration: the Achilles heel of predictive analytics. BMC Med 2019;17:230. "
+    "doi:10.1186/s12916-019-1466-7",
+    "delong1988": "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more "
+    "correlated receiver operating characteristic curves. Biometrics 1988;44(3):837-845",
+    "obuchowski1997": "Obuchowski NA. Nonparametric analysis of clustered ROC curve data. "
+    "Biometrics 1997;53(2):567-578",
+    "korn1998": "Korn EL, Graubard BI. Confidence intervals for proportions with small expected "
+    "number of positive counts estimated from survey data. Surv Methodol 1998;24(2):193-201",
+    "zou2008": "Zou GY, Donner A. Construction of confidence limits about effect measures: a "
+    "general approach. Stat Med 2008;27(10):1693-1702. doi:10.1002/sim.3095",
     "brier1950": "Brier GW. Verification of forecasts expressed in terms of probability. Mon "
     "Weather Rev 1950;78(1):1-3",
     "hanley1982": "Hanley JA, McNeil BJ. The meaning and use of the area under a receiver "

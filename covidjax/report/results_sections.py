@@ -32,6 +32,7 @@ def results(runs: Sequence[Run]) -> list[Block]:
         found += [Heading("Classification"), *_told(classifiers)]
         found += tables_classify.results(classifiers)
         found += tables_classify.operating(classifiers)
+        found += tables_classify.subgroups(classifiers)
         note = prose(
             "Overlapping intervals are no proof that two runs are alike: on the same images the "
             "paired comparison `python -m covidjax.compare RUN_A RUN_B` is the sharper one."

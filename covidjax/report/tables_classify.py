@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from covidjax.evaluation import model_card
+from covidjax.evaluation import card_evidence, model_card
+from covidjax.evaluation.calibration import NAMES
 from covidjax.report import words
 from covidjax.report.collect import Run, is_figure
 from covidjax.report.document import Grid, Mark, Spans, prose
@@ -79,15 +80,19 @@ def _external(runs: Sequence[Run]) -> list[Grid]:
     rows = []
     for run in some:
         facts = run.results.get("external", {})
-        lead = ((Mark("code", run.name),), str(facts.get("folder", "")))
-        rows.append(Row(lead, run.results["splits"]["external"], (), run.phantom))
+        share = facts.get("prevalence")
+        written = "" if share is None else f"{share:.3f}"
+        lead = ((Mark("code", run.name),), str(facts.get("folder", "")), written)
+        strikes = tuple(facts.get("struck", ()))
+        rows.append(Row(lead, run.results["splits"]["external"], strikes, run.phantom))
     about = prose(
         "Films of other folders, which no run was trained with. The runs' own thresholds; no best "
-        "is marked where the films are not the same."
+        "is marked where the films are not the same. Struck through: figures that depend on the "
+        "share of positives, where a class has fewer than 30 groups."
     )
     same = len({row.lead[1] for row in rows}) == 1
     columns = [one if same else one._replace(larger=None) for one in (*RANKING, *CALLING, *HONESTY)]
-    return [compared("external", about, ("run", "folder"), rows, columns)]
+    return [compared("external", about, ("run", "folder", "prevalence"), rows, columns)]
 
 
 def seeds(runs: Sequence[Run]) -> list[Grid]:
@@ -153,28 +158,51 @@ def _probe(run: Run, name: str) -> str | Spans:
 
 
 def calibration(runs: Sequence[Run]) -> list[Grid]:
-    """Brier score, ECE and log loss before and after temperature scaling, tested images."""
-    rows = []
+    """Scores, calibration in the large and slope, before and after the map of validation."""
+    rows, verdicts = [], []
     for run in runs:
         found = run.results.get("calibration")
-        if not isinstance(found, Mapping) or not is_figure(found.get("after", {}).get("brier")):
+        lead = (Mark("code", run.name),)
+        if not isinstance(found, Mapping) or not is_figure(found.get("after", {}).get("slope")):
             figures = run.results["splits"].get(words.tested(run), {})
             if "brier" in figures:
-                lead = ((Mark("code", run.name),), "as they come")
-                rows.append(Row(lead, figures, (), run.phantom))
+                rows.append(Row((lead, "as they come"), figures, (), run.phantom))
             continue
-        heat = ", ".join(f"{t:.2f}" for t in found["temperatures"])
-        for key, text in (("before", "as they come"), ("after", f"scaled, T = {heat}")):
-            lead = ((Mark("code", run.name),), text)
-            rows.append(Row(lead, found[key], (), run.phantom))
+        for key, text in (("before", "as they come"), ("after", str(found["method"]))):
+            rows.append(Row((lead, text), found[key], (), run.phantom))
+        verdicts.append(prose("`{run}`: {verdict}.", run=run.name, verdict=found["verdict"]))
     if not rows:
         return []
     about = prose(
-        "Calibration on the tested images, before and after temperature scaling. Smaller is better."
+        "Calibration on the tested images, as the networks give the probabilities and by the map "
+        "that was fitted on validation. "
     )
-    columns = [*HONESTY, Column("log_loss", "log loss", larger=False)]
+    for verdict in verdicts:
+        about = (*about, *verdict, " ")
+    columns = [Column(name, words.first_large(text)) for name, text in NAMES.items()]
     columns = [one._replace(larger=None) for one in columns]
     return [compared("calibration-scores", about, ("run", "probabilities"), rows, columns)]
+
+
+def subgroups(runs: Sequence[Run]) -> list[Grid]:
+    """The figures within what is known of the images: source, age, sex, view, film series."""
+    rows: list[list[str | int | Spans]] = []
+    some = [run for run in runs if isinstance(run.results.get("subgroups"), Mapping)]
+    names = ("sensitivity", "specificity", "auroc", "accuracy")
+    for run in some:
+        for kind, parts in run.results["subgroups"].items():
+            for name, row in parts.items():
+                cells = [shown(row.get(figure)) for figure in names]
+                rows.append([(Mark("code", run.name),), f"{kind}: {name}", row["n"], *cells])
+    if not rows:
+        return []
+    about = prose(
+        "Within subgroups of the tested images, as far as anything is known of them; empty where a "
+        "subgroup has no image of the class. Differences between them go with the labels and the "
+        "hospitals, and show no cause."
+    )
+    columns = ("run", "subgroup", "images", "sensitivity", "specificity", "AUROC", "accuracy")
+    return [listing("subgroups", about, columns, rows, any(r.phantom for r in some), save=True)]
 
 
 def operating(runs: Sequence[Run]) -> list[Grid]:
@@ -203,10 +231,10 @@ def predictive(runs: Sequence[Run]) -> list[Grid]:
     some = [run for run in runs if isinstance(run.results.get("predictive_values"), Mapping)]
     for run in some:
         values = run.results["predictive_values"]
-        for share in model_card.SHOWN_PREVALENCES:
+        for share in card_evidence.SHOWN_PREVALENCES:
             if share in values["prevalence"]:
                 place = values["prevalence"].index(share)
-                cells = [shown(model_card.at(values[name], place)) for name in ("ppv", "npv")]
+                cells = [shown(card_evidence.at(values[name], place)) for name in ("ppv", "npv")]
                 rows.append([(Mark("code", run.name),), f"{100 * share:g} %", *cells])
     if not rows:
         return []

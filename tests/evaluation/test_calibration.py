@@ -1,130 +1,119 @@
-"""Temperature scaling finds the temperature that the logits were distorted with."""
+"""Calibration figures see what the calibration error hides, and say no more than they show."""
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import expit
 from simulated import predicted
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from covidjax.evaluation.calibration import calibration_figures, fit_temperature, scale
+from covidjax.evaluation.calibration import calibration_figures, verdict
 from covidjax.evaluation.intervals import metrics_with_intervals
-from covidjax.evaluation.metrics import EvaluationError, classification_metrics
+from covidjax.evaluation.metrics import EvaluationError
 
 
-def calibrated(n, classes, seed=0):
-    """Logits [n, classes] and labels drawn from their softmax."""
+def drawn(n=4000, rare=-2.0, slope=1.0, shift=0.0, seed=0):
+    """Labels [n] drawn from true probabilities, and the same distorted in log odds, [n, 2]."""
     rng = np.random.default_rng(seed)
-    logits = 2 * rng.normal(size=(n, classes))
-    draws = rng.random((n, 1))
-    labels = (softmax(logits, axis=1).cumsum(axis=1) < draws).sum(axis=1)
-    return logits, labels.clip(max=classes - 1)
+    odds = 1.5 * rng.normal(size=n) + rare
+    labels = (rng.random(n) < expit(odds)).astype(int)
+    p = expit(slope * odds + shift)
+    return labels, np.stack([1 - p, p], axis=1), np.arange(n) // 2
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_planted_temperature_is_found(classes, temperature):
-    logits, labels = calibrated(20_000, classes)
-    distorted = softmax(logits * temperature, axis=1)
-    assert fit_temperature(labels, distorted) == pytest.approx(temperature, rel=0.05)
-
-
-def test_scaling_lowers_the_calibration_error_and_keeps_the_ranking():
-    logits, labels = calibrated(5_000, 2)
-    overconfident = softmax(logits * 4, axis=1)
-    fitted = fit_temperature(labels[:2500], overconfident[:2500])
-    before = classification_metrics(labels[2500:], overconfident[2500:], 0.5)
-    after = classification_metrics(labels[2500:], scale(overconfident[2500:], fitted), 0.5)
-    assert after["ece"] < before["ece"] / 2
-    assert after["auroc"] == pytest.approx(before["auroc"], abs=1e-6)
-    assert after["accuracy"] == before["accuracy"]
-
-
-def test_a_scaled_threshold_gives_the_same_calls():
-    probabilities = predicted(200).probabilities
-    for temperature in (0.3, 2.5):
-        threshold = scale([[1 - 0.37, 0.37]], temperature)[0, 1]
-        calls = scale(probabilities, temperature)[:, 1] >= threshold
-        np.testing.assert_array_equal(calls, probabilities[:, 1] >= 0.37)
-
-
-def test_no_other_temperature_has_a_lower_loss_against_platts_targets():
-    logits, labels = calibrated(300, 2, seed=1)
-    logits *= 2.5
-    counts = np.bincount(labels)
-    target = np.where(labels == 1, (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2))
-
-    def loss(temperature):
-        logs = log_softmax(logits / temperature, axis=1)
-        return -(target * logs[:, 1] + (1 - target) * logs[:, 0]).mean()
-
-    fitted = fit_temperature(labels, softmax(logits, axis=1))
-    assert loss(fitted) <= min(loss(t) for t in np.geomspace(0.01, 100, 400)) + 1e-9
-
-
-def test_few_images_all_right_do_not_make_probabilities_of_0_and_1():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], [180, 6])
-    positive = np.clip(0.05 + 0.9 * labels + 0.02 * rng.normal(size=186), 0.01, 0.99)
-    probabilities = np.stack([1 - positive, positive], axis=1)
-    assert 0.5 < fit_temperature(labels, probabilities) < 2
-
-
-def test_extreme_cases_stay_within_the_bounds():
-    wrong = np.array([[0.99, 0.01], [0.01, 0.99]] * 50)
-    assert 50 < fit_temperature([1, 0] * 50, wrong) <= 100  # as flat as may be
-    certain = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert np.isfinite(fit_temperature([0, 0], certain))
-    assert np.isfinite(scale(certain, 0.01)).all()
+def test_honest_probabilities_are_called_calibrated():
+    figures = calibration_figures(*drawn(n=12_000))
+    assert figures["slope"]["value"] == pytest.approx(1, abs=0.1)
+    assert figures["intercept"]["value"] == pytest.approx(0, abs=0.1)
+    assert figures["observed_expected"]["value"] == pytest.approx(1, abs=0.1)
+    assert verdict(figures) == "calibrated"
 
 
 @pytest.mark.parametrize(
-    ("labels", "probabilities"),
+    ("distorted", "figure", "value"),
     [
-        (np.zeros(0, dtype=int), np.zeros((0, 2))),
-        ([0, 0], np.ones((2, 1))),
-        ([0, 2], np.full((2, 2), 0.5)),
-        ([0, 1], np.array([[0.5, np.nan], [0.5, 0.5]])),
-        ([0, 1], np.array([[3.0, -2.0], [1.0, 1.0]])),
+        ({"slope": 2.0}, "slope", 0.5),
+        ({"shift": 0.7}, "intercept", -0.7),
+        ({"slope": 0.72}, "slope", 1.39),
     ],
 )
-def test_wrong_inputs_are_refused(labels, probabilities):
-    with pytest.raises(EvaluationError):
-        fit_temperature(labels, probabilities)
+def test_what_was_distorted_is_found_and_not_called_calibrated(distorted, figure, value):
+    figures = calibration_figures(*drawn(n=12_000, **distorted))
+    assert figures[figure]["value"] == pytest.approx(value, abs=0.12)
+    low, high = figures[figure]["ci95"]
+    assert low < figures[figure]["value"] < high
+    assert verdict(figures).startswith("calibration not shown: ")
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), [1.0, -1.0]])
-def test_a_temperature_must_be_positive(temperature):
-    with pytest.raises(EvaluationError, match="above 0"):
-        scale(np.full((2, 2), 0.5), temperature)
+def test_too_high_on_the_whole_shows_where_the_class_is_rare_and_the_error_is_small():
+    """A class-weighted loss on a rare class: mean 0.049 at a prevalence of 0.034."""
+    labels, p, groups = drawn(rare=-5.0, shift=0.6)
+    figures = calibration_figures(labels, p, groups)
+    assert figures["ece"]["value"] < 0.02
+    assert figures["observed_expected"]["value"] < 0.75
+    assert figures["mean_probability"] > 1.3 * figures["prevalence"]
+
+
+def test_few_images_show_nothing():
+    assert "slope" in verdict(calibration_figures(*drawn(n=60)))
+
+
+def test_the_intervals_cover_slope_and_intercept():
+    inside = {"slope": 0, "intercept": 0}
+    for seed in range(120):
+        figures = calibration_figures(*drawn(n=500, seed=seed))
+        for name, value in (("slope", 1.0), ("intercept", 0.0)):
+            low, high = figures[name]["ci95"]
+            inside[name] += low <= value <= high
+    assert min(inside.values()) >= 0.91 * 120
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_figures_are_those_of_the_metrics_with_the_same_intervals(classes):
     made = predicted(400, classes)
     given = (made.labels, made.probabilities, made.groups)
-    found = calibration_figures(*given, samples=300, seed=4)
-    expected = metrics_with_intervals(*given, made.thresholds, samples=300, seed=4)
-    for name in ("brier", "ece"):
-        assert found[name]["value"] == pytest.approx(expected[name]["value"], abs=1e-12)
-        assert found[name]["ci95"] == pytest.approx(expected[name]["ci95"], abs=1e-12)
+    found = calibration_figures(*given)
+    expected = metrics_with_intervals(*given, made.thresholds)
+    assert found["brier"]["value"] == pytest.approx(expected["brier"]["value"], abs=1e-12)
+    assert found["brier"]["ci95"] == pytest.approx(expected["brier"]["ci95"], abs=1e-12)
+    assert found["ece"]["value"] == pytest.approx(expected["ece"]["value"], abs=1e-12)
+    assert found["ece"]["ci95"] is None
     assert found["log_loss"]["value"] == pytest.approx(log_loss(made.labels, made.probabilities))
 
 
-def test_the_curve_is_scikit_learns_with_intervals_that_enclose_it():
+def test_the_curve_has_bins_of_equally_many_images_inside_their_intervals():
     made = predicted(600)
-    curve = calibration_figures(made.labels, made.probabilities, made.groups, samples=400)["curve"]
-    observed, mean = calibration_curve(made.labels, made.probabilities[:, 1], n_bins=15)
-    assert curve["observed"] == pytest.approx(observed)
-    assert curve["predicted"] == pytest.approx(mean)
-    assert sum(curve["n"]) == 600
+    curve = calibration_figures(made.labels, made.probabilities, made.groups)["curve"]
+    assert curve["n"] == [60] * 10
+    order = np.argsort(made.probabilities[:, 1])
+    first = made.labels[order[:60]].mean()
+    assert curve["observed"][0] == pytest.approx(first)
     for low, value, high in zip(curve["low"], curve["observed"], curve["high"], strict=True):
-        assert low <= value + 1e-12 and value <= high + 1e-12
-    widths = np.array(curve["high"]) - np.array(curve["low"])
-    assert widths.max() > 0.1
+        assert low <= value <= high
+    assert np.all(np.diff(curve["predicted"]) > 0)
 
 
-def test_one_group_has_no_interval():
+def test_equal_probabilities_stay_in_one_bin():
+    p = np.repeat([0.2, 0.8], 50)
+    labels = np.tile([0, 1], 50)
+    curve = calibration_figures(labels, np.stack([1 - p, p], axis=1), np.arange(100))["curve"]
+    assert curve["predicted"] == pytest.approx([0.2, 0.8]) and curve["n"] == [50, 50]
+
+
+def test_separate_classes_have_no_slope_and_one_outcome_neither():
+    labels = np.repeat([0, 1], 20)
+    p = np.linspace(0.1, 0.9, 40)
+    both = np.stack([1 - p, p], axis=1)
+    figures = calibration_figures(labels, both, np.arange(40))
+    assert np.isnan(figures["slope"]["value"]) and figures["intercept"]["ci95"] is not None
+    assert "the slope has no interval" in verdict(figures)
+    one = calibration_figures(np.ones(40, int), both, np.arange(40))
+    assert np.isnan(one["slope"]["value"]) and np.isnan(one["observed_expected"]["value"])
+
+
+def test_one_group_has_no_interval_and_wrong_inputs_are_refused():
     made = predicted(40)
     found = calibration_figures(made.labels, made.probabilities, ["a"] * 40)
     assert found["brier"]["ci95"] is None and set(found["curve"]["low"]) == {None}
+    assert found["slope"]["ci95"] is None
+    with pytest.raises(EvaluationError):
+        calibration_figures([0, 1], np.array([[3.0, -2.0], [1.0, 1.0]]), [0, 1])

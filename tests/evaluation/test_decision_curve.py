@@ -10,7 +10,7 @@ from covidjax.evaluation.metrics import EvaluationError
 
 def test_net_benefit_is_true_positives_less_weighed_false_positives():
     made = predicted(200)
-    found = decision_curve(made.labels, made.probabilities, made.groups, samples=100)
+    found = decision_curve(made.labels, made.probabilities, made.groups)
     assert found["prevalence"] == 0.5 and len(found["threshold"]) == 99
     for place in (0, 24, 49, 79, 98):
         cut = found["threshold"][place]
@@ -27,7 +27,7 @@ def test_a_model_without_skill_is_never_better_than_everybody_or_nobody():
     labels = np.arange(1000) % 2
     chance = np.random.default_rng(0).random(1000)
     probabilities = np.stack([1 - chance, chance], axis=1)
-    found = decision_curve(labels, probabilities, np.arange(1000), samples=300)
+    found = decision_curve(labels, probabilities, np.arange(1000))
     best = np.maximum(found["all"], 0)
     assert (np.array(found["model"]["low"]) <= best).all()
 

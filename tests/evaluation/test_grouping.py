@@ -37,13 +37,11 @@ def test_shared_numbers_are_those_of_the_own_folds_training_images():
         0: ["person0_bacteria_1.jpeg", "person2_bacteria_1.jpeg", "IM-0004-0001.jpeg"],
         1: ["person3_bacteria_1.jpeg", "person0_bacteria_1.jpeg"],
     }
-    found = grouping(made, training, samples=30)
+    found = grouping(made, training)
     assert found["shared_with_training"] == 4  # two images each of persons 0 and 3
     left = ~np.isin(made.groups, ["person0_virus", "person3_virus"])
     rest = made.at(left)
-    expected = metrics_with_intervals(
-        rest.labels, rest.probabilities, rest.groups, rest.thresholds, samples=30
-    )
+    expected = metrics_with_intervals(rest.labels, rest.probabilities, rest.groups, rest.thresholds)
     assert found["without_shared"]["auroc"] == expected["auroc"]
     assert found["without_shared"]["auroc"]["n"] == 76
 
@@ -63,9 +61,9 @@ def test_coarser_groups_widen_the_interval():
     made = made._replace(
         names=names, labels=labels, probabilities=np.stack([1 - scores, scores], axis=1)
     )
-    found = grouping(made, {0: []}, samples=300)
+    found = grouping(made, {0: []})
     assert found["groups"] == {"number_and_cause": 200, "number_alone": 50}
-    fine = metrics_with_intervals(labels, made.probabilities, made.groups, 0.5, samples=300)
+    fine = metrics_with_intervals(labels, made.probabilities, made.groups, 0.5)
     low, high = found["by_number"]["auroc"]["ci95"]
     assert high - low > 1.4 * (fine["auroc"]["ci95"][1] - fine["auroc"]["ci95"][0])
     assert found["by_number"]["auroc"]["value"] == fine["auroc"]["value"]
@@ -82,7 +80,7 @@ def test_without_any_number_there_is_nothing_to_say():
 def test_when_all_are_shared_nothing_is_left_and_nothing_breaks():
     made = predicted(20)
     training = {0: [f"person{i}_bacteria_1.jpeg" for i in range(10)]}
-    found = grouping(made, training, samples=10)
+    found = grouping(made, training)
     assert found["shared_with_training"] == 20
     assert found["without_shared"]["auroc"]["n"] == 0
     assert found["without_shared"]["auroc"]["ci95"] is None

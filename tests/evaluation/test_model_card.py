@@ -5,6 +5,7 @@ import re
 import pytest
 from simulated import predicted
 
+from covidjax.evaluation.calibration import calibration_figures
 from covidjax.evaluation.evidence import evidence
 from covidjax.evaluation.intervals import metrics_with_intervals
 from covidjax.evaluation.metrics import confusion_matrix
@@ -31,16 +32,19 @@ CONFIG = {
 def found(classes=2, **more):
     made = predicted(120, classes, folds=3)
     given = (made.labels, made.probabilities)
-    figures = metrics_with_intervals(*given, made.groups, made.thresholds, samples=30)
+    figures = metrics_with_intervals(*given, made.groups, made.thresholds)
     matrix = confusion_matrix(*given, None).tolist()
+    cut = 0.5 if classes == 2 else None
+    after = calibration_figures(*given, made.groups)
+    scale = {"before": after, "after": after, "scale": "platt on validation; VERDICT"}
     return {
         "task": "pneumonia",
         "data": "coronahack",
         "classes": ["Normal", "Pneumonia", "Other"][:classes],
         "splits": {"validation": figures, "out_of_fold": figures},
-        "threshold": {"rule": "validation", "values": [0.5 if classes == 2 else None] * 3},
+        "threshold": {"rule": "validation", "value": cut, "values": [cut] * 3},
         "confusion_matrix": {"validation": matrix, "out_of_fold": matrix},
-        **evidence(made, made, {fold: [] for fold in range(3)}, samples=30),
+        **(evidence(made, made, {}, {fold: [] for fold in range(3)}) | {"calibration": scale}),
         **more,
     }
 
@@ -55,7 +59,7 @@ def test_the_card_says_what_was_measured():
     card = model_card(results, CONFIG)
     auroc = results["splits"]["out_of_fold"]["auroc"]
     shown = f"{auroc['value']:.3f} [{auroc['ci95'][0]:.3f}, {auroc['ci95'][1]:.3f}]"
-    assert f"| auroc | {shown} | {shown} |" in card and "~~" not in card
+    assert f"| auroc (30 groups in a class) | {shown} | {shown} |" in card and "~~" not in card
     for words in (
         "**A sentence about the border.**",
         "| the border | 0.550 [0.500, 0.600] |",
@@ -66,7 +70,9 @@ def test_the_card_says_what_was_measured():
         "python -m covidjax.predict --run=WORKDIR",
         "jax 0.10.2",
         "abc123",
-        "Threshold of the calls (rule: validation): 0.500, 0.500, 0.500.",
+        "Threshold on the probability of Pneumonia (rule: validation): 0.500.",
+        "from the validation images of all folds that it does not test: 0.500, 0.500, 0.500.",
+        "by `predict`: platt on validation; VERDICT.",
     ):
         assert words in card
     assert "PHANTOM" not in card and "None" not in card and "nan" not in card
@@ -84,7 +90,7 @@ def test_a_score_that_the_border_reaches_is_struck_through_once():
     assert struck(results)
     card = model_card(results, CONFIG)
     assert len(re.findall(r"~~0\.\d{3} \[.*?\]~~", card)) == 1
-    row = next(line for line in card.splitlines() if line.startswith("| auroc |"))
+    row = next(line for line in card.splitlines() if line.startswith("| auroc "))
     assert row.endswith("~~ |") and row.count("~~") == 2
     assert "Struck through: the image's border alone" in card
 
@@ -140,10 +146,13 @@ def test_undefined_figures_and_phantoms_are_said_to_be():
 
 def test_saliency_and_an_external_test_have_their_sections():
     figure = {"value": 0.311, "ci95": [0.3, 0.32], "n": 50}
+    against = {"random": 0.29, "against_random": {"value": 0.02, "ci95": [0.01, 0.03], "n": 50}}
+    looks = figure | against
     saliency = {
         "method": "Grad-CAM",
-        "share_outside_thorax": figure,
-        "share_outside_by_class": {"Normal": figure, "Pneumonia": figure | {"value": 0.4}},
+        "share_outside_thorax": looks,
+        "share_outside_by_class": {"Normal": looks, "Pneumonia": looks | {"value": 0.4}},
+        "share_outside_by_call": {"Normal": looks},
         "even_map": 0.271,
         "randomisation": {"value": None, "ci95": None, "n": 0},
     }
@@ -153,14 +162,23 @@ def test_saliency_and_an_external_test_have_their_sections():
         "labels": {"Normal": 700, "Pneumonia": 500},
         "threshold": 0.4321,
         "left_out": {f"{n}.png": "is known" for n in range(7)},
+        "groups": {"Normal": 700, "Pneumonia": 12},
+        "prevalence": 0.417,
+        "ppv": figure,
+        "struck": ["accuracy", "f1", "ppv"],
     }
     results = found(saliency=saliency, external=external)
-    results["splits"]["external"] = {"auroc": {"value": 0.123, "ci95": None, "n": 1200}}
+    rows = {name: {"value": 0.123, "ci95": None, "n": 1200} for name in ("auroc", "accuracy")}
+    results["splits"]["external"] = rows
     card = model_card(results, CONFIG)
     for words in (
-        "outside the thorax's ellipse: 0.311 [0.300, 0.320] (Normal 0.311",
-        "Pneumonia 0.400 [",
+        "| all | 0.311 [0.300, 0.320] | 0.290 | 0.020 [0.010, 0.030] |",
+        "| labelled Pneumonia | 0.400 [0.300, 0.320] | 0.290 |",
+        "| called Normal | 0.311 ",
         "random weights: undefined",
+        "Share of positives 0.417; ~~PPV there 0.311 [0.300, 0.320]~~.",
+        "Groups: 700 Normal, 12 Pneumonia. With fewer than 30",
+        "| ~~0.123~~ |",
         "1,200 images of the folder `elsewhere` (700 Normal, 500 Pneumonia)",
         "called from 0.432 on",
         "Left out (7), such as:",
@@ -169,5 +187,5 @@ def test_saliency_and_an_external_test_have_their_sections():
     ):
         assert words in card, words
     assert "- `4.png`: is known" in card and "5.png" not in card
-    results = found(3, external=external | {"threshold": None, "left_out": {}})
+    results = found(3, external=external | {"threshold": None, "left_out": {}, "struck": []})
     assert "called from" not in model_card(results, CONFIG)

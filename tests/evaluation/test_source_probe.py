@@ -21,7 +21,7 @@ def table_of(normal: int, children: int, adult: int) -> tuple[pd.DataFrame, np.n
 def probed(table, labels, features, used=None):
     rows = np.arange(len(labels)) if used is None else used
     folds = [Fold("", 0, rows[::2], rows[1::4], rows[3::4])]
-    return source_probes(features, table, labels, folds, CLASSES, samples=100, seed=0)
+    return source_probes(features, table, labels, folds, CLASSES, seed=0)
 
 
 def test_features_that_know_the_source_are_found_and_others_are_not():

@@ -25,25 +25,27 @@ def data(classes: int, folds: list[Fold], kind: str = "phantom") -> classify_tra
 
 
 def config(task: str, split: str) -> ml_collections.ConfigDict:
-    fields = {"task": task, "split": split, "seed": 0, "threshold": "validation"}
+    fields = {"task": task, "split": split, "seed": 0, "threshold": "validation", "members": 1}
     return ml_collections.ConfigDict(
         fields
-        | {"bootstrap_samples": 20, "model": {"name": "cnn"}, "quiet": True}
+        | {"calibration": "none", "balance": "loss", "model": {"name": "cnn"}, "quiet": True}
         | {"audit": False, "saliency": False}  # they need networks
     ).lock()
 
 
 def predictions(
-    fold: Fold, labels: np.ndarray, classes: int, threshold: float | None
+    fold: Fold, labels: np.ndarray, classes: int, scores: tuple[float, float] | None
 ) -> classify_train.Predictions:
-    """Half sure of the right class."""
+    """Half sure of the right class; of two, the scores of validation's and test's positives."""
 
-    def of(rows: np.ndarray) -> np.ndarray:
-        return 0.5 * np.eye(classes)[labels[rows]] + 0.5 / classes
+    def of(rows: np.ndarray, place: int) -> np.ndarray:
+        if scores is None:
+            return 0.5 * np.eye(classes)[labels[rows]] + 0.5 / classes
+        positive = np.where(labels[rows] == 1, scores[place], 0.25)
+        return np.stack([1 - positive, positive], axis=1)
 
-    return classify_train.Predictions(
-        fold, threshold, validation=of(fold.validation), test=of(fold.test)
-    )
+    seen = of(fold.validation, 0)
+    return classify_train.Predictions(fold, seen, seen, of(fold.test, 1))
 
 
 @pytest.fixture
@@ -56,25 +58,30 @@ def two_folds() -> list[Fold]:
 
 
 def write(
-    task: str, split: str, given: classify_train.Data, folder: Path, thresholds: list[float | None]
+    task: str,
+    split: str,
+    given: classify_train.Data,
+    folder: Path,
+    scores: list[tuple[float, float] | None],
 ) -> dict:
     (folder / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 1.0}\n')
     about = {"config": {"model": {"name": "cnn"}}, "versions": {}}
     about["data"] = {"kind": given.prepared.kind, "archive": "", "fingerprint": ""}
     (folder / "config.json").write_text(json.dumps(about))
     classes = len(classify.TASKS[task].classes)
-    made = []
-    for fold, threshold in zip(given.folds, thresholds, strict=True):
-        one = predictions(fold, given.labels, classes, threshold)
-        made.append(classify_train.Predictions(fold, threshold, one.validation, one.test))
+    made = [
+        predictions(fold, given.labels, classes, score)
+        for fold, score in zip(given.folds, scores, strict=True)
+    ]
     start = time.time() - 12.34
     return classify_report.write(config(task, split), given, made, None, folder, start)
 
 
 def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_path: Path) -> None:
     given = data(2, two_folds)
-    # All positives have 0.75: the second fold's threshold calls none of them.
-    found = write("covid", "kfold", given, tmp_path, [0.7, 0.8])
+    # A fold's threshold lies halfway between 0.25 and the scores of the other fold's validation,
+    # whose images it does not test.
+    found = write("covid", "kfold", given, tmp_path, [(0.75, 0.7), (0.95, 0.55)])
     assert json.loads((tmp_path / "results.json").read_text()) == found
     assert list(found["splits"]) == ["validation", "out_of_fold"]
     figures = found["splits"]["out_of_fold"]
@@ -84,7 +91,9 @@ def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_p
     assert found["confusion_matrix"]["out_of_fold"] == [[12, 0], [6, 6]]
     assert found["folds"]["fold0"]["sensitivity"] == 1
     assert found["folds"]["fold1"]["sensitivity"] == 0
-    assert found["threshold"] == {"rule": "validation", "values": [0.7, 0.8]}
+    assert found["threshold"] == {"rule": "validation", "value": 0.5, "values": [0.5, 0.6]}
+    assert found["ensemble"] == {"networks": 2, "evaluated": False}
+    assert "which was not evaluated itself" in found["calibration"]["scale"]
     assert 12.3 <= found["seconds"] < 300
     table = pd.read_csv(tmp_path / "predictions_out_of_fold.csv")
     assert list(table["image"]) == [f"{row}.jpeg" for row in range(24)]
@@ -92,7 +101,7 @@ def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_p
 
 
 def test_two_classes_share_their_figures(two_folds: list[Fold], tmp_path: Path) -> None:
-    write("covid", "kfold", data(2, two_folds), tmp_path, [0.5, 0.5])
+    write("covid", "kfold", data(2, two_folds), tmp_path, [(0.75, 0.75)] * 2)
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "calibration.png",
         "confusion_out_of_fold.png",

@@ -64,7 +64,7 @@ def looked(tmp_path_factory):
     archive = phantom.write_archive(home / "archive", images=IMAGES, seed=2, size=48)
     planted = spoil(archive)
     config = eda_config.get_config("seed=1")
-    changes = {"data.archive": str(archive), "quiet": True, "bootstrap_samples": 20}
+    changes = {"data.archive": str(archive), "quiet": True}
     changes |= {"auto_size.phantom": 48, "scaling_images": 60, "embedding.method": "none"}
     config.update_from_flattened_dict(changes)
     with pytest.MonkeyPatch.context() as patch:
@@ -170,7 +170,6 @@ def test_features_of_every_image_are_in_the_table(looked) -> None:
         ("embedding.method", "umpa", "did you mean umap"),
         ("data.source", "kaggle", "config.data.source='kaggle'"),
         ("size", 12, "28 and more"),
-        ("bootstrap_samples", 1, "at least 2"),
         ("run", "nowhere", "nowhere holds no run"),
     ],
 )

@@ -11,7 +11,8 @@ from PIL import Image
 
 from covidjax.data import source, table
 from covidjax.data.preprocess import prepare_image
-from covidjax.experiments import external
+from covidjax.experiments import external, external_figures
+from covidjax.experiments.external_csv import ExternalError
 from tfds_coronahack.phantom import write_archive
 
 CLASSES = ("Normal", "Pneumonia")
@@ -155,7 +156,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_starts(folder, 
         }
         write_csv(folder, lines.get(kind, [row]))
     path = folder.parent / "none" if kind == "no folder" else folder
-    with pytest.raises(external.ExternalError, match=MISTAKES[kind]) as caught:
+    with pytest.raises(ExternalError, match=MISTAKES[kind]) as caught:
         load(path)
     assert "\n" not in str(caught.value)
 
@@ -196,7 +197,7 @@ def test_a_folder_of_training_images_alone_is_refused(folder, prepared):
     examples = table.read_table(prepared.path)
     (folder / "images" / "0.png").write_bytes(originals(prepared)[0])
     write_csv(folder, ["images/0.png,Normal,a"])
-    with pytest.raises(external.ExternalError, match="trained with all of its images"):
+    with pytest.raises(ExternalError, match="trained with all of its images or patients"):
         external.without_known(load(folder), prepared.path, examples, np.arange(len(examples)))
 
 
@@ -204,15 +205,19 @@ def test_the_figures_are_those_of_the_predictions(folder, tmp_path):
     found = load(folder)
     score = np.array([0.1, 0.9, 0.3, 0.35, 0.5, 0.2])
     p = np.stack([1 - score, score], axis=1)
-    figures, facts = external.evaluate(
-        found, p, 0.32, CLASSES, tmp_path / "run", phantom=True, samples=100
+    figures, facts = external_figures.evaluate(
+        found, p, 0.32, CLASSES, tmp_path / "run", phantom=True
     )
     assert figures["auroc"]["value"] == pytest.approx(6 / 9)
     assert figures["accuracy"] == {
         "value": pytest.approx(4 / 6),
         "ci95": figures["accuracy"]["ci95"],
         "n": 6,
+        "few_groups": 3,
     }
+    assert facts["groups"] == {"Normal": 3, "Pneumonia": 3} and facts["prevalence"] == 0.5
+    assert facts["ppv"]["value"] == pytest.approx(2 / 3) and facts["ppv"]["n"] == 3
+    assert facts["struck"] == ["accuracy", "f1", "ppv"]
     assert figures["accuracy"]["ci95"][0] < 4 / 6
     assert facts["confusion_matrix"] == [[2, 1], [1, 2]]
     assert facts["labels"] == {"Normal": 3, "Pneumonia": 3} and facts["threshold"] == 0.32
@@ -224,11 +229,49 @@ def test_the_figures_are_those_of_the_predictions(folder, tmp_path):
     assert list(written["label"]) == ["Normal", "Pneumonia"] * 3
 
 
+def test_enough_groups_of_each_class_strike_nothing(folder, tmp_path):
+    found = load(folder)
+    many = 10
+    columns = ("names", "patients", "labels")
+    more = {name: np.tile(getattr(found, name), many) for name in columns}
+    more["groups"] = np.arange(60).astype(str)
+    large = dataclasses.replace(found, **more)
+    p = np.tile([0.4, 0.6], (60, 1))
+    _, facts = external_figures.evaluate(large, p, 0.5, CLASSES, tmp_path, phantom=False)
+    assert facts["groups"] == {"Normal": 30, "Pneumonia": 30} and facts["struck"] == []
+
+
+@pytest.mark.parametrize("column", ["patient", "group"])
+def test_other_images_of_an_adult_that_the_run_was_trained_with_are_left_out(folder, column):
+    """CoronaHack's table of adults knows which image is of which patient."""
+    rows = [f"images/{n}.png,{CLASSES[n % 2]},{('Cohen-46', 'x', '')[n % 3]}" for n in range(6)]
+    write_csv(folder, rows, f"image,label,{column}")
+    found = load(folder)
+    assert len(set(found.groups)) == 4  # the patient is the group where none is named
+    known = pd.DataFrame(
+        {
+            "image": ["train/01E392EE-69F9-4E33-BFCE-E5C968654078.jpeg"],  # of cohen-46
+            "sha256": ["f" * 64],
+            "phash": np.array([2**63], np.uint64),
+            "row": [0],
+        }
+    )
+    left = external.without_known(found, Path("nowhere"), known, np.array([0]))
+    assert sorted(left.left_out) == ["images/0.png", "images/3.png"]
+    assert "is of patient Cohen-46, whose train/01E392EE" in left.left_out["images/0.png"]
+
+
+def test_a_file_name_of_the_collection_names_its_patient(folder):
+    (folder / "images" / "0.png").rename(folder / "images" / "1-s2.0-S0140673620303706-fx1_lrg.jpg")
+    write_csv(folder, ["images/1-s2.0-S0140673620303706-fx1_lrg.jpg,Normal"], "image,label")
+    assert load(folder).patients.tolist() == ["cohen-11"]
+
+
 def test_a_folder_of_one_class_has_the_figures_that_it_can_have(folder, tmp_path):
     found = load(folder)
     one = dataclasses.replace(found, labels=np.ones(6, np.int64))
     p = np.tile([0.4, 0.6], (6, 1))
-    figures, _ = external.evaluate(one, p, 0.5, CLASSES, tmp_path, phantom=False)
+    figures, _ = external_figures.evaluate(one, p, 0.5, CLASSES, tmp_path, phantom=False)
     assert figures["accuracy"]["value"] == 1
     assert np.isnan(figures["auroc"]["value"])
 

@@ -78,13 +78,16 @@ def classify(
         **({"warning": "PHANTOM: synthetic"} if phantom else {}),
         "splits": {"validation": {n: figure(0.99, n=778) for n in FIGURES}, "test": tested},
         "classes": ["Normal", "Pneumonia"],
-        "threshold": {"rule": "validation", "values": [0.61]},
+        "threshold": {"rule": "validation", "value": 0.61, "values": [0.61]},
         "confusion_matrix": {"test": [[205, 29], [16, 374]]},
         "calibration": {
-            "temperatures": [0.76],
-            **{key: {"brier": figure(0.06), "ece": figure(0.05), "log_loss": figure(0.22)}
+            **{"method": "platt", "scale": "platt on validation; calibrated"},
+            **{"verdict": "calibrated", "map": {"method": "platt", "slope": 0.76, "shift": [0, 1]}},
+            **{key: dict.fromkeys(("brier", "ece", "log_loss", "slope"), figure(0.06))
                for key in ("before", "after")},
         },
+        "subgroups": {"source": {"children of Guangzhou": {
+            "n": 624, "groups": 400, "sensitivity": figure(0.97)}}},
         "operating_points": {
             "sensitivity_at_specificity_0.90": figure(0.951)
             | {"chosen_on_validation": {"sensitivity": figure(0.99), "specificity": figure(0.65)}}
