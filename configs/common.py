@@ -67,11 +67,10 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.seed = arg["seed"]  # of everything: weights, order, augmentation, splits, bootstrap
     config.members = 1  # networks whose probabilities are averaged
 
-    # What chooses epoch and threshold. shifted: both ends of every film series, each image seen
-    # `views` times through a random distortion. random: a random part, as it is.
+    # What chooses epoch and threshold. shifted: both ends of every film series. random: a part of
+    # the groups, drawn at random.
     config.validation = "auto"  # shifted (for split=official), random (for kfold)
     config.validation_fraction = 0.15  # of the training images, groups whole
-    config.views = 3  # distortions of each image in shifted validation; 0: as they are
     config.threshold = "validation"  # best balanced accuracy there, or a calibrated probability
     config.calibration = "platt"  # on validation; or shift, temperature, beta, isotonic, none
     config.select = "best"  # or last: which epoch's weights are evaluated

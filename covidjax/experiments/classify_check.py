@@ -40,7 +40,6 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "seed": (0, 2**31 - 1),
     "folds": (2, None),
     "members": (1, None),
-    "views": (0, None),
     "bootstrap_samples": (2, None),
     "data.size": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
     "phantom.images": (phantom.FEWEST, phantom.MOST),

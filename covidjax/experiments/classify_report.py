@@ -40,9 +40,7 @@ def write(
         tested: _pool(data, predictions, "test"),
     }
     training = np.concatenate([data.labels[p.fold.train] for p in predictions])
-    scale = classify_scale.fit(
-        config, raw["validation"], _pool(data, predictions, "views"), raw[tested], training
-    )
+    scale = classify_scale.fit(config, raw["validation"], raw[tested], training)
     pooled = {split: classify_scale.calibrated(scale, part) for split, part in raw.items()}
     phantom = data.prepared.kind == "phantom"
     found: dict[str, Any] = {
@@ -123,12 +121,8 @@ def summary(found: Mapping[str, Any]) -> str:
 
 
 def _pool(data: Data, predictions: Sequence[Predictions], part: str) -> Predicted:
-    """One entry an image (a view, for `views`) over all folds, the networks' own probabilities."""
-    of_fold = "validation" if part == "views" else part
-    parts = [
-        np.resize(getattr(prediction.fold, of_fold), len(getattr(prediction, part)))
-        for prediction in predictions
-    ]
+    """One entry an image over all folds, the networks' own probabilities."""
+    parts = [getattr(prediction.fold, part) for prediction in predictions]
     counts = [len(rows) for rows in parts]
     rows = np.concatenate(parts)
     return Predicted(

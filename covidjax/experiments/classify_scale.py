@@ -40,7 +40,6 @@ class Scale(NamedTuple):
 def fit(
     config: ml_collections.ConfigDict,
     validation: Predicted,
-    views: Predicted,
     tested: Predicted,
     training_labels: NDArray[np.integer],
 ) -> Scale:
@@ -49,26 +48,24 @@ def fit(
     Args:
       config: `calibration`, `threshold`, `balance`.
       validation: the networks' own probabilities of the validation images, fold by fold.
-      views: the same of what chooses the threshold: distorted copies of them, or themselves.
       tested: of the test images; only its groups and folds are looked at.
       training_labels: of the training images of all folds, by which the loss weighed the classes.
     """
     weights = class_weights(training_labels, config.balance, validation.probabilities.shape[1])
     two = validation.probabilities.shape[1] == 2
 
-    def fitted(seen: Predicted, chosen: Predicted) -> tuple[recalibration.Map, float | None]:
+    def fitted(seen: Predicted) -> tuple[recalibration.Map, float | None]:
         found = recalibration.fit(config.calibration, seen.labels, seen.probabilities, weights)
         if not two:
             return found, None
         if config.threshold != "validation":
             return found, float(config.threshold)
-        scores = recalibration.apply(found, chosen.probabilities)[:, 1]
-        return found, metrics.choose_threshold(chosen.labels, scores)
+        scores = recalibration.apply(found, seen.probabilities)[:, 1]
+        return found, metrics.choose_threshold(seen.labels, scores)
 
-    each = {}
-    for fold in dict.fromkeys(tested.folds.tolist()):
-        each[fold] = fitted(learnable(validation, tested, fold), learnable(views, tested, fold))
-    whole = fitted(validation, views) if len(each) > 1 else next(iter(each.values()))
+    folds = dict.fromkeys(tested.folds.tolist())
+    each = {fold: fitted(learnable(validation, tested, fold)) for fold in folds}
+    whole = fitted(validation) if len(each) > 1 else next(iter(each.values()))
     cuts = {fold: cut for fold, (_, cut) in each.items() if cut is not None}
     return Scale({fold: found for fold, (found, _) in each.items()}, cuts if two else None, *whole)
 

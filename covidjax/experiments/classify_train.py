@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
@@ -50,13 +50,6 @@ class Data:
     folds: list[splits.Fold]
 
 
-class Views(NamedTuple):
-    """What chooses epoch and threshold: uint8 [v, size, size] and the label of each."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-
-
 @dataclasses.dataclass(frozen=True)
 class Network:
     """What all folds and members share: compiled once."""
@@ -77,13 +70,10 @@ class Predictions:
 
     Attributes:
       fold: whose rows they are.
-      views: of what chooses epoch and threshold: the validation images, as often as there are
-        distorted copies of them.
       validation, test: in the order of the fold's rows.
     """
 
     fold: splits.Fold
-    views: NDArray[np.float64]
     validation: NDArray[np.float64]
     test: NDArray[np.float64]
 
@@ -137,11 +127,10 @@ def train_fold(
     log: record.Record,
 ) -> Predictions:
     """Trains the members of a fold; the mean of their probabilities is its prediction."""
-    views = validation_views(config, data, fold)
     outputs = []
     for member in range(config.members):
         name = member_name(config, fold, member)
-        outputs.append(train_member(config, data, fold, member, name, network, folder, log, views))
+        outputs.append(train_member(config, data, fold, member, name, network, folder, log))
     return Predictions(fold, *(np.mean(part, axis=0) for part in zip(*outputs, strict=True)))
 
 
@@ -149,15 +138,6 @@ def member_name(config: ml_collections.ConfigDict, fold: splits.Fold, member: in
     """Of a network, in records and below `checkpoints`: "", "fold0", "member1", "fold0-member1"."""
     parts = (fold.name, f"member{member}" if config.members > 1 else "")
     return "-".join(part for part in parts if part)
-
-
-def validation_views(config: ml_collections.ConfigDict, data: Data, fold: splits.Fold) -> Views:
-    """Distorted views where validation imitates a shift, else the validation images as they are."""
-    images, labels = data.images[fold.validation], data.labels[fold.validation]
-    if config.validation != "shifted" or config.views == 0:
-        return Views(images, labels)
-    distorted = objective.distorted_views(images, config.views, config.seed)
-    return Views(distorted, np.tile(labels, config.views))
 
 
 def train_member(
@@ -169,12 +149,10 @@ def train_member(
     network: Network,
     folder: Path,
     log: record.Record,
-    views: Views,
 ) -> tuple[NDArray[np.float64], ...]:
-    """Trains one network; probabilities of the views, the validation and the test images."""
-    variables, _ = fit_member(config, data, fold, member, name, network, folder, log, views)
+    """Trains one network; probabilities of the validation and the test images."""
+    variables, _ = fit_member(config, data, fold, member, name, network, folder, log)
     return (
-        probabilities(config, network, variables, views.images, range(len(views.images))),
         probabilities(config, network, variables, data.images, fold.validation),
         probabilities(config, network, variables, data.images, fold.test),
     )
@@ -189,7 +167,6 @@ def fit_member(
     network: Network,
     folder: Path,
     log: record.Record,
-    views: Views,
     report: Callable[[int, float], None] | None = None,
 ) -> tuple[Any, checkpoint.Progress]:
     """Trains one network on the fold's training images; the test images are not looked at.
@@ -221,10 +198,10 @@ def fit_member(
 
     def evaluate(current: state.TrainState) -> dict[str, float]:
         part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
-        rows = range(len(views.images))
-        found = probabilities(config, network, part, views.images, rows)
-        figures = metrics.classification_metrics(views.labels, found, None)
-        picked = np.clip(found[np.arange(len(found)), views.labels], 1e-7, 1)
+        seen = data.labels[fold.validation]
+        found = probabilities(config, network, part, data.images, fold.validation)
+        figures = metrics.classification_metrics(seen, found, None)
+        picked = np.clip(found[np.arange(len(found)), seen], 1e-7, 1)
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
@@ -232,7 +209,7 @@ def fit_member(
         if config.get("init") and distributed.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
-            final, progress = fit_probe(config, data, fold, views, network, fresh, training, kept)
+            final, progress = fit_probe(config, data, fold, network, fresh, training, kept)
             log.write(int(final.step), "validation", evaluate(final), name)
         else:
             final, progress = loop.fit(
@@ -281,7 +258,6 @@ def fit_probe(
     config: ml_collections.ConfigDict,
     data: Data,
     fold: splits.Fold,
-    views: Views,
     network: Network,
     fresh: state.TrainState,
     training: Any,
@@ -301,9 +277,9 @@ def fit_probe(
         seen[np.searchsorted(rows, fold.train)],
         labels,
         objective.example_weights(labels, config.balance),
-        probe.features(network.model, variables, views.images, **options),
-        views.labels,
-        objective.example_weights(views.labels, config.balance),
+        seen[np.searchsorted(rows, fold.validation)],
+        data.labels[fold.validation],
+        objective.example_weights(data.labels[fold.validation], config.balance),
         len(TASKS[config.task].classes),
     )
     final = probe.with_head(fresh, head)

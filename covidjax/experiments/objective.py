@@ -92,29 +92,3 @@ def example_weights(labels: NDArray[np.integer], balance: str) -> NDArray[np.flo
         return np.ones(len(labels), np.float32)
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return (len(labels) / (len(classes) * counts))[inverse].astype(np.float32)
-
-
-def distorted_views(
-    images: NDArray[np.uint8], views: int, seed: int, chunk: int = 128
-) -> NDArray[np.uint8]:
-    """`views` random distortions of each image, for validation: uint8 [views * n, height, width].
-
-    Films of another stretch differ in framing and exposure. The strength is the augmentation's
-    default whatever a run trains with, so that runs can be compared; nothing is erased or mirrored.
-    """
-    strength = Augmentation(erase=0.0, flip=0.0)
-
-    @jax.jit
-    def distort(batch: jax.Array, key: jax.Array) -> jax.Array:
-        pixels = augment(to_float(batch)[..., None], key, strength)[..., 0]
-        return jnp.round(jnp.clip(pixels, 0, 1) * 255).astype(jnp.uint8)
-
-    pieces = []
-    for view in range(views):
-        for start in range(0, len(images), chunk):
-            part = np.asarray(images[start : start + chunk])
-            # One shape for all calls, so that it is compiled once.
-            padded = np.pad(part, ((0, chunk - len(part)), (0, 0), (0, 0)))
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), view), start)
-            pieces.append(np.asarray(distort(padded, key))[: len(part)])
-    return np.concatenate(pieces)

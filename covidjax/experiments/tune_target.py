@@ -141,7 +141,7 @@ def spread(
 
 
 def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
-    """The classifier: one fold, one network a trial, AUROC of `validation_views`."""
+    """The classifier: one fold, one network a trial, AUROC on validation."""
     base = trial_config(config, {})
     classify_check.check(base)
     mesh = sharding.make_mesh()
@@ -162,7 +162,6 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
     load_kernels(base)
     images = cached_pixels(base, prepared, quiet=config.quiet)
     data = classify_train.Data(prepared, images, labels, table, [fold])
-    views = classify_train.validation_views(base, data, fold)
 
     def train(fields: Mapping[str, Any], folder: Path, report: Report) -> Outcome:
         given = classify.resolved(trial_config(config, fields), prepared.kind)
@@ -182,7 +181,6 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
                 network,
                 folder,
                 log,
-                views,
                 lambda step, value: report(step / schedule.steps, value),
             )
         return Outcome(progress.best_value, state.parameter_count(variables["params"]))

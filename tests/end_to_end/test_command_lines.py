@@ -87,7 +87,6 @@ MISTAKES = {
     f"{PNEUMONIA} --config.evaluations=0": "config.evaluations",
     f"{PNEUMONIA} --config.log_every=0": "config.log_every",
     f"{PNEUMONIA} --config.patience=-1": "config.patience",
-    f"{PNEUMONIA} --config.views=-1": "config.views",
     f"{PNEUMONIA} --config.members=0": "config.members",
     f"{PNEUMONIA} --config.bootstrap_samples=1": "config.bootstrap_samples",
     f"{PNEUMONIA} --config.seed=-1": "config.seed",

@@ -28,7 +28,6 @@ SHRUNK = [
     "--config.bootstrap_samples=50",
     "--config.evaluations=4",
     "--config.log_every=1",
-    "--config.views=1",
 ]
 CNN = ["--config.model.widths=(4,8)", "--config.model.convs=1"]
 COVID = ["--config=configs/cnn.py", *SHRUNK, *CNN, "--config.epochs=4"]

@@ -22,7 +22,7 @@ from covidjax.experiments import saliency_report, trained
 
 SHRUNK = [
     *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=32"),
-    *("--config.batch_size=8", "--config.validation_fraction=0.3", "--config.views=1"),
+    *("--config.batch_size=8", "--config.validation_fraction=0.3"),
     *("--config.bootstrap_samples=50", "--config.evaluations=2", "--config.quiet"),
     *("--config.model.widths=(4,8)", "--config.model.convs=1", "--config.epochs=3"),
 ]

@@ -12,7 +12,7 @@ from covidjax.transfer import sources
 
 SHRUNK = [
     *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=28"),
-    *("--config.batch_size=16", "--config.validation_fraction=0.3", "--config.views=1"),
+    *("--config.batch_size=16", "--config.validation_fraction=0.3"),
     *("--config.bootstrap_samples=50", "--config.evaluations=1", "--config.quiet"),
     *("--config.epochs=1", "--config.model.kernels=plain", "--config.select=last"),
     *("--noconfig.audit", "--noconfig.saliency"),

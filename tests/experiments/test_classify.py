@@ -10,7 +10,7 @@ import pytest
 
 from configs import cnn
 from covidjax.data import manifest, source, splits
-from covidjax.experiments import classify, classify_check, classify_train
+from covidjax.experiments import classify, classify_check
 
 ROWS = 120
 
@@ -116,21 +116,6 @@ def test_runs_without_a_batch_or_an_update_are_refused() -> None:
     given = config(**{"batch_size": 10, "epochs": 1, "optimizer.accumulate": 4})
     with pytest.raises(ValueError, match=r"config.optimizer.accumulate=4 is more than the 3 batch"):
         classify.make_schedule(given, [fold_of(30)])
-
-
-def test_only_shifted_validation_is_distorted(labels: np.ndarray) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (ROWS, 28, 28), np.uint8)
-    fold = splits.Fold("", 0, np.arange(50), np.arange(50, 60), np.arange(60, ROWS))
-    data = classify_train.Data(None, images, labels, None, [fold])
-    for plain in (config(), config("task=pneumonia", views=0)):
-        views, view_labels = classify_train.validation_views(plain, data, fold)
-        np.testing.assert_array_equal(views, images[50:60])
-        np.testing.assert_array_equal(view_labels, labels[50:60])
-    views, view_labels = classify_train.validation_views(
-        config("task=pneumonia", views=2), data, fold
-    )
-    assert views.shape == (20, 28, 28)
-    np.testing.assert_array_equal(view_labels, np.tile(labels[50:60], 2))
 
 
 def test_phantom_parameters_split_the_shortcuts() -> None:

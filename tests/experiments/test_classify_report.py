@@ -44,8 +44,7 @@ def predictions(
         positive = np.where(labels[rows] == 1, scores[place], 0.25)
         return np.stack([1 - positive, positive], axis=1)
 
-    seen = of(fold.validation, 0)
-    return classify_train.Predictions(fold, seen, seen, of(fold.test, 1))
+    return classify_train.Predictions(fold, of(fold.validation, 0), of(fold.test, 1))
 
 
 @pytest.fixture

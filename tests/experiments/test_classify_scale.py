@@ -25,7 +25,7 @@ def parts():
 def fit(parts, **changes):
     tested, validation = parts
     config = ml_collections.ConfigDict(CONFIG.to_dict() | changes)
-    return classify_scale.fit(config, validation, validation, tested, validation.labels)
+    return classify_scale.fit(config, validation, tested, validation.labels)
 
 
 def test_no_image_has_a_part_in_its_own_calibration(parts):

@@ -91,16 +91,3 @@ def test_predictions_are_probabilities_and_mirroring_makes_them_symmetric() -> N
     assert np.abs(there - back).max() > 1e-3
     np.testing.assert_allclose(of(mirrored, images), (there + back) / 2, atol=1e-6)
     np.testing.assert_allclose(of(mirrored, images), of(mirrored, images[:, :, ::-1]), atol=1e-6)
-
-
-def test_distorted_views_are_of_the_images_in_order() -> None:
-    # A dark and a bright half: no distortion takes one for the other.
-    images = np.zeros((5, 32, 32), np.uint8)
-    images[3:] = 200
-    views = objective.distorted_views(images, 2, seed=0, chunk=2)
-    assert views.shape == (10, 32, 32) and views.dtype == np.uint8
-    bright = views.reshape(2, 5, -1).mean(axis=2) > 100
-    np.testing.assert_array_equal(bright, [[False] * 3 + [True] * 2] * 2)
-    np.testing.assert_array_equal(views, objective.distorted_views(images, 2, seed=0, chunk=2))
-    assert not np.array_equal(views, objective.distorted_views(images, 2, seed=1, chunk=2))
-    assert not np.array_equal(views[:5], views[5:])

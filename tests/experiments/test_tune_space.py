@@ -13,7 +13,7 @@ STUDIES += ["target=cnn,task=covid"]
 CHECKS = {"classify": classify_check.check, "denoise": denoise_check.check}
 # What a study may not choose: the data, the split, the budget, how it is judged.
 NEVER = ("seed", "data", "split", "fold", "part", "validation", "noise.validation", "phantom")
-NEVER += ("epochs", "steps", "evaluations", "auto_epochs", "auto_steps", "select", "views")
+NEVER += ("epochs", "steps", "evaluations", "auto_epochs", "auto_steps", "select")
 
 
 def study(arg: str = "", **changes: object) -> ml_collections.ConfigDict:

@@ -23,7 +23,6 @@ TINY = [
     "--config.validation_fraction=0.3",
     "--config.bootstrap_samples=20",
     "--config.log_every=1",
-    "--config.views=1",
     "--config.mirror=False",
     "--config.model.widths=(8,)",
     "--config.model.convs=1",
