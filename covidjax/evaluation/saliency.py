@@ -126,7 +126,10 @@ def thorax_ellipse(size: int) -> NDArray[np.bool_]:
     """[size, size], True inside the ellipse that stands for the thorax where no mask is there.
 
     It is the one that the shortcut audit blacks out, and generous: only the corners and a margin of
-    2 % are outside, which is 28 % of the image. That is the share outside of an even map.
+    2 % are outside, which is 28 % of the image. That is the share outside of an even map. Drawn on
+    40 of the real images (16 adults', 24 children's, at random) and looked at, it holds the lungs of
+    all but for the outermost costophrenic angles of those that are framed tightly; abdomen, neck
+    and upper arms are inside too, so a map inside says little.
     """
     return ellipse(size)
 

@@ -25,7 +25,7 @@ AGES = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 200, "60 and over"))
 def subgroup_figures(tested: Predicted) -> dict[str, dict[str, Any]]:
     """{kind: {subgroup: {"n", "groups", "sensitivity", "specificity", "auroc": rows}}}.
 
-    Rows as in `results.json`; those that a subgroup's labels do not define are left out. For more
+    Rows as in `results.json`; those that rest on fewer than two groups are left out. For more
     than two classes there is "accuracy" instead. A kind of which one subgroup alone is known is
     left out.
     """
@@ -71,9 +71,11 @@ def _figures(
         return row | {"accuracy": rate(calls == y, own, codes).row(n)}
     for name, label in (("sensitivity", 1), ("specificity", 0)):
         part = own & (y == label)
-        if part.any():
-            row[name] = rate(calls == y, part, codes).row(int(part.sum()))
+        found = rate(calls == y, part, codes)
+        if found.has_interval:
+            row[name] = found.row(int(part.sum()))
     if len(np.unique(y[own])) == 2:
         scores, inside = tested.probabilities[own, 1], np.unique(codes[own], return_inverse=True)[1]
-        row["auroc"] = auroc(y[own] == 1, scores, inside).row(n)
+        area = auroc(y[own] == 1, scores, inside)
+        row |= {"auroc": area.row(n)} if area.has_interval else {}
     return row

@@ -205,6 +205,8 @@ def _is_free(name: str) -> bool:
 
 # Fields that a run of an earlier version lacks, and what it does with them now.
 LATER_FIELDS = {"accumulate": 1, "calibration": "platt"}
+# Fields that only a run of an earlier version has, and that nothing depends on any more.
+GONE_FIELDS = ("views",)
 
 
 def check_same(
@@ -217,6 +219,7 @@ def check_same(
     after = flatten(now["config"])
     before: dict[str, Any] = {name: LATER_FIELDS[name] for name in LATER_FIELDS if name in after}
     before |= flatten(saved["config"])
+    before = {name: value for name, value in before.items() if name not in GONE_FIELDS}
     for one, other in ((before, saved), (after, now)):
         for fact in ("fingerprint", "split", "external"):
             one[f"the data's {fact}"] = str(other["data"].get(fact) or "none")[:16]

@@ -445,7 +445,7 @@ def test_members_are_averaged(variants: dict[str, Path]) -> None:
 
 def test_a_fixed_threshold_is_used(variants: dict[str, Path]) -> None:
     found = read_json(variants["last"] / "results.json")
-    assert found["threshold"] == {"rule": "0.5", "values": [0.5, 0.5]}
+    assert found["threshold"] == {"rule": "0.5", "value": 0.5, "values": [0.5, 0.5]}
     table = predictions(variants["last"], "out_of_fold")
     sensitivity = (table["p_COVID-19"] >= 0.5)[table["label"] == "COVID-19"].mean()
     assert found["splits"]["out_of_fold"]["sensitivity"]["value"] == pytest.approx(sensitivity)

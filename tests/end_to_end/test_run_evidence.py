@@ -88,15 +88,20 @@ def test_results_hold_all_of_the_evidence(quiet: Run) -> None:
     found = quiet.results
     assert {"calibration", "operating_points", "predictive_values", "decision_curve"} <= set(found)
     assert {"folds", "across_folds", "grouping", "audit", "saliency", "external"} <= set(found)
-    assert len(found["calibration"]["temperatures"]) == 2
+    assert len(found["calibration"]["maps"]) == 2
+    assert found["calibration"]["verdict"].startswith(("calibrated", "calibration not shown: "))
     assert set(found["audit"]) >= {*PROBES, RUN, "verdict", "film_series_within_Normal"}
     for probe in (*PROBES, RUN):
-        assert set(found["audit"][probe]["auroc"]) == {"value", "ci95", "n"}
+        assert set(found["audit"][probe]["auroc"]) - {"few_groups"} == {"value", "ci95", "n"}
     figures = found["splits"]["out_of_fold"]
     assert found["audit"][RUN]["auroc"] == figures["auroc"]
     assert found["across_folds"]["auroc"]["pooled"] == figures["auroc"]["value"]
     assert 0 <= found["saliency"]["share_outside_thorax"]["value"] <= 1
-    assert set(found["saliency"]["share_outside_by_class"]) == {"Normal", "Pneumonia"}
+    for kind in ("class", "call"):
+        shares = found["saliency"][f"share_outside_by_{kind}"]
+        assert set(shares) == {"Normal", "Pneumonia"}
+        assert all({"value", "ci95", "n"} <= set(row) for row in shares.values())
+    assert 0 <= found["saliency"]["share_outside_thorax"]["random"] <= 1
     names = {path.stem for path in (quiet.folder / "figures").iterdir()}
     assert {"audit", "saliency", "occlusion", "reliability", "predictive_values"} <= names
     assert {"decision_curve", "folds", "confusion_external"} <= names

@@ -52,7 +52,8 @@ def run(tmp_path_factory) -> trained.Trained:
     fold = splits.Fold("", 0, ROWS[:8], ROWS[8:12], ROWS[12:23])
     manifest.write(folder / "split.csv", [fold], TABLE)
     return trained.Trained(
-        *(folder, config, ("Normal", "Pneumonia"), True, (0.7, 1.5), 0.5, "", networks)
+        *(folder, config, ("Normal", "Pneumonia"), True),
+        *({"method": "platt", "slope": 0.7, "shift": [0.0, 0.3]}, "platt", 0.5, "", networks),
     )
 
 

@@ -102,6 +102,16 @@ def test_a_run_of_before_micro_batches_goes_on_with_one_and_with_no_other(tmp_pa
     assert "accumulate: 1 there, 2 now" in refused(tmp_path, now(2))
 
 
+def test_a_field_that_nothing_depends_on_any_more_stops_no_run_of_before(tmp_path: Path) -> None:
+    with workdir.claim(tmp_path, config(), PREPARED, "split"):
+        pass
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps(saved | {"config": saved["config"] | {"views": 3}}))
+    with workdir.claim(tmp_path, config(), PREPARED, "split") as finished:
+        assert finished is False
+
+
 def test_other_data_are_refused(tmp_path: Path) -> None:
     with workdir.claim(tmp_path, config(), PREPARED, "split"):
         pass
