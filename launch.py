@@ -39,20 +39,20 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from covidjax.data.source import cache_root
-from covidjax.experiments import devices
-from covidjax.experiments.command_line import config_name, parse
+from covidjax.runs import devices
+from covidjax.cli.command_line import config_name, parse
 from covidjax.training import distributed, steps
 from covidjax.training.loop import NonFiniteError, StoppedError
 from tfds_coronahack.paths import expanded
 
 # Imported when one is asked for: the others' libraries would add half as much again to the start.
 EXPERIMENTS = {
-    "classify": "covidjax.experiments.classify",
-    "denoise": "covidjax.experiments.denoise",
-    "dip": "covidjax.experiments.dip",
-    "eda": "covidjax.experiments.eda",
-    "report": "covidjax.experiments.report",
-    "tune": "covidjax.experiments.tune",
+    "classify": "covidjax.classify.experiment",
+    "denoise": "covidjax.denoise.experiment",
+    "dip": "covidjax.dip.experiment",
+    "eda": "covidjax.eda.experiment",
+    "report": "covidjax.report.experiment",
+    "tune": "covidjax.tune.experiment",
 }
 
 FLAGS = flags.FLAGS
@@ -78,7 +78,7 @@ def main(_: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     if FLAGS.sweep is not None or FLAGS.shard or FLAGS.dry or FLAGS.merge:
-        from covidjax.experiments import sweep
+        from covidjax.cli import sweep
 
         flag: Any = FLAGS["config"]
         sys.exit(sweep.command(config, flag.override_values, AS_TYPED, FLAGS))
@@ -94,7 +94,7 @@ def main(_: list[str]) -> None:
     except StoppedError as error:
         distributed.end(f"{error}; {hint}", 128 + error.signal, together=error.everywhere)
     except (ValueError, OSError, NonFiniteError) as error:
-        from covidjax.experiments.processes import explained
+        from covidjax.cli.processes import explained
 
         text = explained(error, hint)
         distributed.end(text, 2, together=getattr(error, "everywhere", False))
@@ -104,7 +104,7 @@ def join(config: Any, own: str) -> Path:
     """The workdir, after the other processes of the run have come, if it has any."""
     place = distributed.place_of(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
     if place is not None:
-        from covidjax.experiments import processes
+        from covidjax.cli import processes
 
         own = processes.join(config, place, FLAGS.workdir, own, FLAGS.peer_timeout)
     if config.experiment != "report":  # which computes nothing

@@ -35,8 +35,8 @@ from benchmarks import (
 from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
-from covidjax.experiments.commands import path_argument
-from covidjax.experiments.fields import nearest
+from covidjax.cli.commands import path_argument
+from covidjax.runs.fields import nearest
 
 BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "resnet18_train": networks.resnet18_train,

@@ -6,7 +6,7 @@
 
 Scores of negatives are normal, those of positives normal with a shift, so that every figure's true
 value is known. The images of a group share a part of their score (intraclass correlation 0.5, as
-photographs of one patient might). Each line is a figure of `covidjax.evaluation`, as runs report
+photographs of one patient might). Each line is a figure of `covidjax.evidence`, as runs report
 it: the share of data sets whose interval holds the true value, and the median width.
 """
 
@@ -22,8 +22,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, t
 
-from covidjax.evaluation import estimates, intervals, operating, ranking, resampling
-from covidjax.evaluation.metrics import Floats, Ints
+from covidjax.evidence import estimates, intervals, operating, ranking, resampling
+from covidjax.evidence.metrics import Floats, Ints
 
 POSITIVES = (10, 20, 50, 100, 400)
 AUROCS = (0.8, 0.9, 0.95, 0.98, 0.998)

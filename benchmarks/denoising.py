@@ -80,7 +80,8 @@ def ours_denoising() -> Side:
     ours.start()
     import jax
 
-    from covidjax.experiments import denoise_check, denoiser
+    from covidjax.denoise import check as denoise_check
+    from covidjax.denoise import denoiser
 
     config = ours.config_of("unet")
     model = denoise_check.create_model(config)

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compare import progress
+from covidjax.cli.commands import path_argument
 from covidjax.data import cache, source
-from covidjax.experiments import dip_fit, dip_queue
-from covidjax.experiments.commands import path_argument
+from covidjax.dip import fit as dip_fit
+from covidjax.dip import queue as dip_queue
 from covidjax.kernels import build
 from covidjax.models.unet import SkipHourglass
 

@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import tensorboardX  # noqa: F401  which a run imports once, with its first line
 
+from covidjax.classify import experiment as classify
+from covidjax.classify import loss as objective
+from covidjax.classify import train as classify_train
 from covidjax.data import batches, cache, source
 from covidjax.data.table import read_table, task_labels
-from covidjax.experiments import classify, classify_train, objective
 from covidjax.training import loop, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from covidjax.cli.commands import path_argument
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import read_table, task_labels
-from covidjax.experiments.commands import path_argument
 
 FRACTION = 0.15  # of TRAIN, left out and again for validation
 RANKING = ("auroc", "balanced_accuracy", "accuracy")

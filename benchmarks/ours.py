@@ -13,7 +13,8 @@ import numpy as np
 
 from covidjax import models
 from covidjax.data.source import cache_root
-from covidjax.experiments import classify_check, denoise_check, denoise_objective, objective
+from covidjax.classify import check as classify_check, loss as objective
+from covidjax.denoise import check as denoise_check, loss as denoise_objective
 from covidjax.kernels import build
 from covidjax.training import loop, optimizer, sharding, state, steps
 

@@ -8,7 +8,7 @@ import concurrent.futures
 import jax
 import jax.numpy as jnp
 
-from covidjax.experiments import dip_fit
+from covidjax.dip import fit as dip_fit
 from covidjax.models.unet import SkipHourglass
 
 CHUNK = 10  # steps

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.compare import Result
-from covidjax.data.locking import temporary
+from covidjax.locking import temporary
 
 COLUMNS = ("name", "ratio", "low - high", "ours", "theirs", "unit", "against")
 LEFT = ("name", "unit", "against")

@@ -93,7 +93,8 @@ class Counted:
 
 def count(config_name: str, argument: str, size: int) -> Counted:
     """Counts a shipped network, without computing anything."""
-    from covidjax.experiments import classify_check, denoise_check
+    from covidjax.classify import check as classify_check
+    from covidjax.denoise import check as denoise_check
 
     config = importlib.import_module(f"configs.{config_name}").get_config(argument)
     check: Any = denoise_check if config.experiment == "denoise" else classify_check
@@ -191,7 +192,8 @@ def measure(batch: int, size: int, seconds: float) -> Iterator[str]:
     import jax
 
     from benchmarks import ours
-    from covidjax.experiments import classify_check, objective
+    from covidjax.classify import check as classify_check
+    from covidjax.classify import loss as objective
     from covidjax.training import optimizer, sharding, state, steps
 
     config = ours.config_of("cnn")

@@ -9,7 +9,7 @@ import ml_collections
 
 from covidjax.data.augment import Augmentation
 from covidjax.data.noise import NOISES
-from covidjax.experiments.fields import nearest
+from covidjax.runs.fields import nearest
 
 
 def parse_arg(arg: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def denoise(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
 
 def add_evaluation(config: ml_collections.ConfigDict) -> None:
-    """Adds what is measured of denoised images, see covidjax/experiments/denoise_evaluate.py.
+    """Adds what is measured of denoised images, see covidjax/denoise/evaluate.py.
 
     A finished run is evaluated again where these are given other values.
     """

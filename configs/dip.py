@@ -24,7 +24,7 @@ import ml_collections
 
 from configs import common
 from covidjax.data.noise import NOISES
-from covidjax.experiments.dip_tasks import TASKS
+from covidjax.dip.tasks import TASKS
 from covidjax.models.unet import UNETS
 
 ARGS = {

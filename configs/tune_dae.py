@@ -4,7 +4,7 @@
     python launch.py --config=configs/tune_dae.py:size=64 --config.data.archive=ARCHIVE
     python launch.py --config=configs/tune_dae.py:target=cnn --config.data.archive=ARCHIVE
 
-What is searched stands in one table, covidjax/experiments/tune_space.py. Every other field is the
+What is searched stands in one table, covidjax/tune/space.py. Every other field is the
 target's own, and a searched field that is set, as in --config.ema=0.99, is held at that value.
 Validation alone chooses; test images are never read. All trials train on equally many pixels. The
 first one has the target's defaults, so that the result says by how much the best beats them.
@@ -21,7 +21,7 @@ Arguments behind the colon: target, net, noise, level, task, data, size, seed.
 import ml_collections
 
 from configs import cnn, common, dae
-from covidjax.experiments import tune_space
+from covidjax.tune import space as tune_space
 
 TARGETS = {"dae": dae.get_config, "cnn": cnn.get_config}
 # Of the target, whose own defaults hold where nothing is given.

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from covidjax.evaluation import differences, results
-from covidjax.evaluation.evidence_plots import write_intervals
-from covidjax.evaluation.predictions import Run, read_run
-from covidjax.experiments.commands import documented, path_argument, run_command
+from covidjax.classify.figures.evidence_curves import write_intervals
+from covidjax.cli.commands import documented, path_argument, run_command
+from covidjax.evidence import differences
+from covidjax.evidence.predictions import Run, read_run
+from covidjax.runs import results
 
 
 class CompareError(ValueError):

@@ -25,10 +25,14 @@ import jax
 import jax.numpy as jnp
 
 import covidjax
-from covidjax.data import locking, preprocess_jax
-from covidjax.evaluation import recalibration, results
-from covidjax.experiments import classify_check, objective, trained
-from covidjax.experiments.commands import documented, path_argument, run_command
+from covidjax import locking
+from covidjax.classify import check as classify_check
+from covidjax.classify import loss as objective
+from covidjax.classify import trained
+from covidjax.cli.commands import documented, path_argument, run_command
+from covidjax.data import preprocess_jax
+from covidjax.evidence import recalibration
+from covidjax.runs import results
 from tfds_coronahack.paths import readable
 
 PLATFORMS = ("cpu", "cuda", "tpu")

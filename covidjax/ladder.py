@@ -22,15 +22,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import cache, locking, manifest, source
+from covidjax import locking
+from covidjax.audit.audit import comes_near, probe_probabilities
+from covidjax.audit.figures import Line, write_dots
+from covidjax.cli.commands import documented, path_argument, run_command
+from covidjax.data import cache, manifest, source
 from covidjax.data.splits import Fold
 from covidjax.data.table import TASKS, read_table, task_labels
-from covidjax.evaluation.audit import comes_near, probe_probabilities
-from covidjax.evaluation.audit_plots import Line, write_dots
-from covidjax.evaluation.aurocs import auroc_estimates
-from covidjax.evaluation.estimates import Estimate, difference
-from covidjax.evaluation.predictions import Run, read_run
-from covidjax.experiments.commands import documented, path_argument, run_command
+from covidjax.evidence.aurocs import auroc_estimates
+from covidjax.evidence.estimates import Estimate, difference
+from covidjax.evidence.predictions import Run, read_run
 from tfds_coronahack.paths import readable
 
 PREVALENCE = "prevalence"

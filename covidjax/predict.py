@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data import locking
-from covidjax.data.reading import reason
+from covidjax import locking
+from covidjax.classify import heatmaps, trained
+from covidjax.cli.commands import documented, make_folder, path_argument, run_command
 from covidjax.data.source import cache_root
-from covidjax.evaluation import results
-from covidjax.experiments import heatmaps, trained
-from covidjax.experiments.commands import documented, make_folder, path_argument, run_command
+from covidjax.images.reading import reason
 from covidjax.kernels import build
+from covidjax.runs import results
 from tfds_coronahack.paths import files_below, readable
 
 

@@ -25,10 +25,17 @@ if "COVIDJAX_TEST_ACCELERATOR" not in os.environ:
 HERE = Path(__file__).parent
 # What is run on every Python and with the oldest requirements, in a good minute: what reads files
 # and calls the libraries whose versions differ.
-FAST = ("configs", "data", "tfds_coronahack", "models/test_cnn.py", "models/test_create.py")
-FAST += ("evaluation/test_metrics.py", "evaluation/test_results.py", "evaluation/test_plots.py")
-FAST += ("training/test_checkpoint.py", "experiments/test_commands.py")
-FAST += ("experiments/test_command_line.py", "experiments/test_workdir.py")
+FAST = (
+    "configs",
+    "data",
+    "images",
+    "tfds_coronahack",
+    "models/test_cnn.py",
+    "models/test_create.py",
+)
+FAST += ("evidence/test_metrics.py", "runs/test_results.py", "classify/test_plots.py")
+FAST += ("training/test_checkpoint.py", "cli/test_commands.py")
+FAST += ("cli/test_command_line.py", "runs/test_workdir.py")
 NOT_FAST = ("data/test_preprocess_jax.py", "tfds_coronahack/test_phantom.py")
 
 
@@ -57,3 +64,20 @@ def cache_in() -> Callable[[Path], Path]:
         return cache
 
     return make
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory) -> Path:
+    """A phantom's zip of 72 images."""
+    from tfds_coronahack import phantom
+
+    destination = tmp_path_factory.mktemp("archive") / "phantom.zip"
+    return phantom.write_archive(destination, images=72, seed=1, size=64)
+
+
+@pytest.fixture(scope="session")
+def prepared(archive, tmp_path_factory) -> Path:
+    """The dataset prepared from `archive`; to be read only."""
+    import tfds_coronahack
+
+    return tfds_coronahack.prepare(archive, tmp_path_factory.mktemp("data"))

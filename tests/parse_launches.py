@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from absl import app  # noqa: E402
 
 import launch  # noqa: E402
-from covidjax.experiments import classify_check, command_line, denoise_check  # noqa: E402
+from covidjax.classify import check as classify_check  # noqa: E402
+from covidjax.cli import command_line  # noqa: E402
+from covidjax.denoise import check as denoise_check  # noqa: E402
 
 classify_check.flops.count = lambda *_: None  # seconds, and no page sets a network's shape
 app.define_help_flags()  # as app.run does
@@ -47,7 +49,7 @@ def _parse(arguments: list[str]) -> str:
         if check := CHECKS.get(config.experiment):
             check(config)
         if launch.FLAGS.sweep is not None:
-            from covidjax.experiments import sweep
+            from covidjax.cli import sweep
 
             flag = launch.FLAGS["config"]
             sweep.part_of(launch.FLAGS.shard)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from covidjax import denoise
 from covidjax.data.noise import Noise
-from covidjax.experiments import denoiser
+from covidjax.denoise import __main__ as denoise
+from covidjax.denoise import denoiser
 from covidjax.training import steps
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 from covidjax import ladder
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
-from covidjax.evaluation import results
+from covidjax.runs import results
 
 PHANTOM = {"images": 120, "seed": 0, "size": 64, "shortcuts": "border"}
 CLASSES = TASKS["pneumonia"].classes

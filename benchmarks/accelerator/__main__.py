@@ -22,9 +22,9 @@ from pathlib import Path
 from benchmarks.accelerator import table
 from benchmarks.accelerator.parts import PARTS, Part, Row, Settings, run
 from benchmarks.compare import progress
-from covidjax.data.locking import temporary
-from covidjax.experiments.commands import path_argument, run_command
-from covidjax.experiments.fields import nearest
+from covidjax.cli.commands import path_argument, run_command
+from covidjax.locking import temporary
+from covidjax.runs.fields import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -33,7 +33,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from benchmarks.accelerator.parts import ROOT
-from covidjax.experiments.commands import documented, path_argument, run_command
+from covidjax.cli.commands import documented, path_argument, run_command
 
 USUAL = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas"),

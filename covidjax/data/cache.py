@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from covidjax.data import locking, preprocess, reading, source, table
+from covidjax import locking
+from covidjax.data import preprocess, source, table
+from covidjax.images import reading
 from tfds_coronahack import decoding
 from tfds_coronahack.threads import in_turn
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import locking, splits
+from covidjax import locking
+from covidjax.data import splits
 
 MARK = "# covidjax split manifest, sha256 of the lines below: "
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tfds_coronahack
-from covidjax.data import locking
+from covidjax import locking
 from tfds_coronahack import phantom as phantom_archive
 from tfds_coronahack.paths import NoHomeError, expanded
 

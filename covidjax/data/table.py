@@ -12,7 +12,8 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
-from covidjax.data import locking, source
+from covidjax import locking
+from covidjax.data import source
 
 TABLE_VERSION = 2  # raise it when the columns change, so that old copies are not read
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covidjax.audit.source_probe import is_adult
 from covidjax.data.splits import film_series
-from covidjax.evaluation.source_probe import is_adult
 
 
 class Look(NamedTuple):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from covidjax.data.source import Prepared
 from covidjax.eda.archive_facts import ArchiveFacts
+from covidjax.eda.charts.figures import Album
 from covidjax.eda.classes import CLASSES, sources_of
-from covidjax.eda.figures import Album
 from covidjax.report import page
 
 Facts = dict[str, Any]  # for the first page

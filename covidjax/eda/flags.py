@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import appearance, reading
 from covidjax.eda.classes import CLASSES
 from covidjax.eda.measure import BRIGHT, DARK
 from covidjax.eda.pixels import chunks
+from covidjax.images import appearance, reading
 from tfds_coronahack.groups import adults, base_name
 
 # What lies beyond these was looked at on the flag sheet of the 5,907 images at 224 px.

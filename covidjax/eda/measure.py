@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covidjax.data import appearance, reading
-from covidjax.evaluation import shortcut_inputs
+from covidjax.audit import shortcut_inputs
+from covidjax.images import appearance, reading
 
 BINS = 64  # of the histograms kept
 DARK, BRIGHT = 8, 247  # gray levels; up to the first and from the second on

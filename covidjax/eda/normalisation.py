@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from covidjax.audit.source_probe import linear_model
 from covidjax.data import preprocess, splits, stratified
 from covidjax.eda import pixels
-from covidjax.evaluation.aurocs import auroc_estimates
-from covidjax.evaluation.source_probe import linear_model
+from covidjax.evidence.aurocs import auroc_estimates
 
 Image = NDArray[np.uint8]
 FEWEST = 8  # images of each class that validate

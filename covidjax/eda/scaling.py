@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covidjax.audit.source_probe import linear_model
 from covidjax.data import preprocess
 from covidjax.data.cache import DECODE_SCALE
+from covidjax.eda.charts.pictures import read_rows
 from covidjax.eda.normalisation import interval_columns
-from covidjax.eda.pictures import read_rows
-from covidjax.evaluation.aurocs import auroc_estimates
-from covidjax.evaluation.source_probe import linear_model
+from covidjax.evidence.aurocs import auroc_estimates
 from tfds_coronahack import decoding
 
 SIZES = (64, 128, 224, 320)

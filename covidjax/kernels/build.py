@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 
-from covidjax.data import locking
+from covidjax import locking
 
 HERE = Path(__file__).parent
 SOURCES = (

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from covidjax.experiments.fields import flatten
+from covidjax.runs.fields import flatten
 from tfds_coronahack.paths import encodable, expanded
 
 MOST_BYTES = 64 * 2**20  # of a JSON file; ours are far below

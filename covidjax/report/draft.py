@@ -3,17 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from covidjax.report import (
-    back_sections,
-    checklists,
-    data_section,
-    methods_classify,
-    methods_denoise,
-    methods_shared,
-    numbering,
-    results_sections,
-    words,
-)
+from covidjax.report import numbering
 from covidjax.report.collect import Run
 from covidjax.report.document import (
     Author,
@@ -26,7 +16,17 @@ from covidjax.report.document import (
     Section,
     prose,
 )
-from covidjax.report.references import REFERENCES
+from covidjax.report.sections import (
+    back_sections,
+    checklists,
+    data_section,
+    methods_classify,
+    methods_denoise,
+    methods_shared,
+    results_sections,
+    words,
+)
+from covidjax.report.sections.references import REFERENCES
 
 PHANTOM_ALL = "PHANTOM: every image is synthetic. Nothing in this report says anything of patients."
 PHANTOM_SOME = (

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from covidjax.data.locking import temporary
+from covidjax.locking import temporary
 from covidjax.report import markup
 from covidjax.report.described import as_json, png_size, relative
 from covidjax.report.document import (

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from covidjax.data import locking
+from covidjax import locking
 from covidjax.data.augment import normalize, to_float
 from covidjax.data.source import cache_root
 from covidjax.training import prediction, steps

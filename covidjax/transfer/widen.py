@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covidjax.cli.commands import documented, path_argument, run_command
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
-from covidjax.experiments.commands import documented, path_argument, run_command
 
 
 def widened(

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import ours
 from covidjax import export
-from covidjax.experiments import classify_check, trained
+from covidjax.classify import check as classify_check
+from covidjax.classify import trained
 
 
 @pytest.mark.parametrize("network", ["cnn", "resnet18"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ours import config_of
-from covidjax.experiments.denoise_check import create_model
+from covidjax.denoise.check import create_model
 
 torch = pytest.importorskip("torch")
 torch_denoisers = pytest.importorskip("benchmarks.torch_denoisers")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.ours import config_of
-from covidjax.experiments.classify_check import create_model
+from covidjax.classify.check import create_model
 
 torch = pytest.importorskip("torch")
 torch_networks = pytest.importorskip("benchmarks.torch_networks")

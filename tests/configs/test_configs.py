@@ -12,18 +12,16 @@ from ml_collections import config_flags
 
 from configs import common, dae
 from configs import dip as dip_config
+from covidjax.classify import check as classify_check
+from covidjax.classify import experiment as classify
+from covidjax.cli import command_line
 from covidjax.data.noise import NOISES
-from covidjax.experiments import (
-    classify,
-    classify_check,
-    command_line,
-    denoise_check,
-    dip,
-    eda_check,
-    report,
-    tune,
-)
-from covidjax.experiments.fields import flatten
+from covidjax.denoise import check as denoise_check
+from covidjax.dip import experiment as dip
+from covidjax.eda import check as eda_check
+from covidjax.report import experiment as report
+from covidjax.runs.fields import flatten
+from covidjax.tune import experiment as tune
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))

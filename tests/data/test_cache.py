@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import tfds_coronahack
-from covidjax.data import cache, locking, preprocess, table
+from covidjax import locking
+from covidjax.data import cache, preprocess, table
 from tfds_coronahack import decoding
 
 OPTIONS = (32, "none", "squash")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from covidjax.data import locking
+from covidjax import locking
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path):

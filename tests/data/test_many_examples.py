@@ -23,8 +23,8 @@ import pytest
 
 import tfds_coronahack
 from covidjax import models
+from covidjax.classify import loss as objective
 from covidjax.data import batches, cache
-from covidjax.experiments import objective
 from covidjax.training import loop, optimizer, sharding, state
 from covidjax.training.steps import compile_train_step
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from covidjax.eda import figures
-from covidjax.eda.charts_counts import film_bins
+from covidjax.eda.charts import figures
+from covidjax.eda.charts.counts import film_bins
 from covidjax.eda.classes import CLASSES, LOOKS
-from covidjax.evaluation import canvas
+from covidjax.runs import canvas
 
 
 def draw(album):

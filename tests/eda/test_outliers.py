@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidjax.eda import charts_images, outliers, pixels
+from covidjax.eda import outliers, pixels
+from covidjax.eda.charts import images as charts_images
 from covidjax.eda.stream import NAMES
 
 N = 60

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-import covidjax.experiments.classify  # noqa: F401  what takes the seconds
+import covidjax.classify.experiment  # noqa: F401  what takes the seconds
 
 SCRIPT = Path(__file__).parents[2] / "launch.py"
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidjax import denoise
-from covidjax.experiments import denoiser, trained
+from covidjax.classify import trained
+from covidjax.denoise import __main__ as denoise
+from covidjax.denoise import denoiser
 
 DENOISE = [
     "--config=configs/dae.py:size=32,level=25",

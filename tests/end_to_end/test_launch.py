@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from covidjax.data.manifest import MARK
-from covidjax.evaluation.metrics import classification_metrics, confusion_matrix
+from covidjax.evidence.metrics import classification_metrics, confusion_matrix
 
 SHRUNK = [
     "--config.phantom.images=200",

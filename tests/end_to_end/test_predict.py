@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from covidjax import export, predict
+from covidjax.classify import saliency as saliency_report
+from covidjax.classify import trained
 from covidjax.data import cache, source, table
-from covidjax.evaluation import recalibration
-from covidjax.experiments import saliency_report, trained
+from covidjax.evidence import recalibration
 
 SHRUNK = [
     *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=32"),

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 
-from covidjax.evaluation.audit import PROBES, RUN
-from covidjax.experiments import trained
+from covidjax.audit.audit import PROBES, RUN
+from covidjax.classify import trained
 from tfds_coronahack.phantom import write_archive
 
 SMALL = [

@@ -19,10 +19,10 @@ from typing import Any
 import sklearn.metrics  # noqa: F401
 import tensorboardX  # noqa: F401
 
-import covidjax.evaluation.evidence_plots
-import covidjax.evaluation.model_card
-import covidjax.evaluation.plots
-import covidjax.experiments.classify_report  # noqa: F401
+import covidjax.classify.figures.curves
+import covidjax.classify.figures.evidence_curves
+import covidjax.classify.model_card
+import covidjax.classify.report  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
 from many_launches import run_script  # noqa: E402

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from configs import report as report_config
-from covidjax.experiments import report
-from covidjax.report import document, serve
+from covidjax.report import document
+from covidjax.report import experiment as report
 from covidjax.report import page as page_writer
+from covidjax.report.live import serve
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
 ENTER, ESCAPE = ("Enter", 13, "\r"), ("Escape", 27)

@@ -4,7 +4,7 @@ import pytest
 
 from covidjax.report import document, numbering
 from covidjax.report.document import Bullets, Code, Grid, Mark, Paragraph, Section, prose
-from covidjax.report.tables import listing
+from covidjax.report.sections.tables import listing
 
 
 def test_marks_of_a_template_become_spans_in_their_order() -> None:

@@ -10,19 +10,10 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from covidjax.data.augment import Augmentation
-from covidjax.report import (
-    checklist_items,
-    checklists,
-    collect,
-    document,
-    draft,
-    markdown,
-    methods_classify,
-    numbering,
-    tex,
-)
-from covidjax.report import references as reference_table
+from covidjax.report import collect, document, draft, markdown, numbering, tex
 from covidjax.report.document import Equation, Figure, Grid, plain
+from covidjax.report.sections import checklist_items, checklists, methods_classify
+from covidjax.report.sections import references as reference_table
 
 
 def compose(home: Path) -> document.Document:
@@ -174,7 +165,7 @@ def test_no_run_at_all_gives_a_report_that_says_so(tmp_path) -> None:
 
 def test_every_reference_is_cited_somewhere_and_has_an_entry(home) -> None:
     source = Path(draft.__file__).parent
-    text = "".join(path.read_text() for path in source.glob("*.py"))
+    text = "".join(path.read_text() for path in source.rglob("*.py"))
     keys = {key for match in re.findall(r"\[@([\w;@ ]+)\]", text)
             for key in match.replace("@", "").replace(" ", "").split(";")}  # fmt: skip
     assert set(reference_table.REFERENCES) <= keys
@@ -255,7 +246,7 @@ def test_without_runs_the_checklists_are_the_authors(tmp_path) -> None:
 
 def test_the_commands_start_the_same_runs(home, made) -> None:
     from configs import cnn, dae
-    from covidjax.report import back_sections
+    from covidjax.report.sections import back_sections
 
     for name, module in (("cnn-0", cnn), ("dae", dae)):
         [run] = collect.collect([f"{home}/{name}"])

@@ -3,8 +3,8 @@
 import made_runs
 from PIL import Image
 
-from covidjax.report import figures
 from covidjax.report.collect import collect
+from covidjax.report.sections import figures
 
 
 def test_a_runs_figures_are_found_captioned_and_whole(tmp_path) -> None:

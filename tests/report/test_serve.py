@@ -15,7 +15,8 @@ from urllib.parse import quote
 import made_runs
 import pytest
 
-from covidjax.report import collect, serve, watch
+from covidjax.report import collect
+from covidjax.report.live import serve, watch
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,10 +3,10 @@
 import made_runs
 import pytest
 
-from covidjax.report import back_sections, tables, tables_classify, tables_denoise
 from covidjax.report.collect import collect
 from covidjax.report.document import Cell, Mark, plain
-from covidjax.report.tables import Column, Row, best_of, compared
+from covidjax.report.sections import back_sections, tables, tables_classify, tables_denoise
+from covidjax.report.sections.tables import Column, Row, best_of, compared
 
 
 def fig(value, low=None, high=None):

@@ -3,9 +3,9 @@
 import made_runs
 import pytest
 
-from covidjax.report import words
 from covidjax.report.collect import Run, collect
 from covidjax.report.document import Mark, plain
+from covidjax.report.sections import words
 
 
 def runs(*sizes: int) -> list[Run]:

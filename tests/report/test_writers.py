@@ -17,7 +17,7 @@ from covidjax.report.document import (
     Section,
     prose,
 )
-from covidjax.report.tables import listing
+from covidjax.report.sections.tables import listing
 
 NASTY = [
     "a|b", "*x* and _y_ and __z__", "`code`", "<script>alert(1)</script>", "# no heading",

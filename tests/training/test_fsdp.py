@@ -14,7 +14,7 @@ import tiny
 from jax.sharding import PartitionSpec
 
 from covidjax import models
-from covidjax.experiments import objective
+from covidjax.classify import loss as objective
 from covidjax.training import sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints, Progress
 

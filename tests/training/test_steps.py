@@ -9,7 +9,7 @@ import optax
 import pytest
 import tiny
 
-from covidjax.experiments import objective
+from covidjax.classify import loss as objective
 from covidjax.training import sharding, steps
 from covidjax.training.state import TrainState
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from covidjax import models
+from covidjax.classify import loss as objective
 from covidjax.data import batches
 from covidjax.data.augment import Augmentation
-from covidjax.experiments import objective
 from covidjax.training import loop, optimizer, profile, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints, Progress
 

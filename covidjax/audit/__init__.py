@@ -1,0 +1,1 @@
+"""The shortcut audit: what a classifier reaches that sees no lung."""

@@ -1,0 +1,1 @@
+"""Classification: config check, training, evaluation, figures."""

@@ -1,0 +1,200 @@
+"""The networks of a finished classification run, with all that their predictions need."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from numpy.typing import NDArray
+
+from covidjax.classify import check as classify_check
+from covidjax.classify import loss as objective
+from covidjax.data import cache, preprocess
+from covidjax.evidence import recalibration
+from covidjax.images import reading
+from covidjax.training import checkpoint
+from tfds_coronahack.paths import expanded, readable
+
+NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
+Variables = Mapping[str, Any]
+
+
+class RunError(ValueError):
+    """A folder whose networks cannot be used; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+      folder: its workdir.
+      config: as it was resolved.
+      classes: names, in the order of the probabilities.
+      phantom: trained on synthetic images.
+      map: what calibrates the mean probability of a fold's networks.
+      scale: what the probabilities are, in words.
+      threshold: on class 1's calibrated probability; None for more than two classes.
+      verdict: of the shortcut audit, one sentence.
+      networks: name (fold, member) -> `params` and `batch_stats`, the folds in order.
+    """
+
+    folder: Path
+    config: ml_collections.ConfigDict
+    classes: tuple[str, ...]
+    phantom: bool
+    map: recalibration.Map
+    scale: str
+    threshold: float | None
+    verdict: str
+    networks: dict[str, Variables]
+
+
+def load(folder: Path | str) -> Trained:
+    """Reads a run's config, results and checkpoints.
+
+    Args:
+      folder: the run's workdir; ~ is somebody's home folder.
+
+    Raises:
+      RunError: no such folder, no finished classification run in it, or damaged checkpoints.
+    """
+    folder = expanded(folder)
+    try:
+        return _load(folder, read_json(folder, "config.json"), read_json(folder, "results.json"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder}: config.json or results.json is damaged, or of another version: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
+def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Trained:
+    config = ml_collections.ConfigDict(written["config"])
+    if config.get("experiment") != "classify":
+        raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
+    if "map" not in (calibration := found.get("calibration") or {}):
+        raise RunError(
+            f"{folder} was finished by an older covidjax, without one scale for its probabilities: "
+            "remove its results.json and give launch.py the same command and workdir; nothing is "
+            "trained again"
+        )
+    folds = len(found["threshold"]["values"])
+    names = checkpoint.network_names(checkpoint.root(config, folder))
+    if len(names) != folds * config.members:
+        raise RunError(
+            f"{checkpoint.root(config, folder)} holds {len(names)} networks, but the run has "
+            f"{folds * config.members}"
+        )
+    return Trained(
+        folder,
+        config,
+        tuple(found["classes"]),
+        found["data"] == "phantom",
+        calibration["map"],
+        calibration["scale"],
+        found["threshold"]["value"],
+        str((found.get("audit") or {}).get("verdict") or NOT_AUDITED),
+        {name: restore(folder, config, name) for name in names},
+    )
+
+
+def restore(
+    folder: Path, config: ml_collections.ConfigDict, name: str, model: nn.Module | None = None
+) -> Variables:
+    """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
+
+    They lie on the first device, whatever the run was trained on.
+
+    Args:
+      folder: the run's workdir.
+      config: the run's.
+      name: of the network, "" where there is one.
+      model: the config's; default a classifier.
+
+    Raises:
+      RunError: the checkpoint is missing, damaged, or of another network.
+    """
+    kept = checkpoint.root(config, folder) / name
+    try:
+        os.fspath(kept).encode()  # what tensorstore wants
+        found = checkpoint.read_evaluated(kept, config.select)
+        _check_shapes(found, config, model or classify_check.create_model(config))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"the checkpoint {readable(kept)} cannot be read: {reason}") from error
+    return jax.device_put(found, jax.devices()[0])
+
+
+def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """uint8 [size, size], prepared -> calibrated probabilities [classes].
+
+    Members are averaged within their fold, the run's map is applied, folds are averaged.
+    Every image is computed alone, on one device: so its probabilities cannot depend, not by a last
+    bit, on what else is predicted.
+    """
+    compiled = jax.jit(
+        objective.make_predict(classify_check.create_model(run.config), run.config.mirror)
+    )
+
+    def predict(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        batch = jnp.asarray(image[None, :, :, None])
+        found = [
+            np.asarray(compiled(part["params"], part["batch_stats"], batch)[0], np.float64)
+            for part in run.networks.values()
+        ]
+        folds = np.reshape(found, (-1, run.config.members, len(run.classes))).mean(axis=1)
+        return np.asarray(recalibration.apply(run.map, folds).mean(axis=0))
+
+    return predict
+
+
+def prepare(run: Trained, path: Path) -> tuple[reading.Reading, NDArray[np.uint8]]:
+    """Reads a file, and makes of it what the networks were trained on: uint8 [size, size].
+
+    Raises:
+      reading.ReadingError: see `reading.read_image`.
+    """
+    data = run.config.data
+    found = reading.read_image(path, min_side=cache.DECODE_SCALE * data.size)
+    return found, preprocess.prepare_image(found.gray, data.size, data.equalize, data.resize)
+
+
+def _check_shapes(
+    variables: Variables, config: ml_collections.ConfigDict, model: nn.Module
+) -> None:
+    """Raises ValueError where they are not those of the config's network."""
+    image = jnp.zeros((1, config.data.size, config.data.size, 1))
+    made = jax.eval_shape(model.init, jax.random.key(0), image)
+    expected = {part: made.get(part, {}) for part in ("params", "batch_stats")}
+    kinds = [
+        {
+            jax.tree_util.keystr(path): (leaf.shape, jnp.issubdtype(leaf.dtype, jnp.floating))
+            for path, leaf in leaves
+        }
+        for leaves in map(jax.tree.leaves_with_path, (expected, variables))
+    ]
+    if kinds[0] != kinds[1]:
+        other = sorted(name for name, _ in kinds[0].items() ^ kinds[1].items())
+        raise ValueError(f"it holds another network than config.json says, see {other[0]}")
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run's folder, or RunError."""
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except OSError as error:
+        if (folder / "config.json").exists():
+            reason = f"the run in {folder} is not finished; launch.py with its --workdir goes on"
+        else:
+            reason = f"{folder} holds no run: it has no {name}"
+        raise RunError(reason) from error
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}") from error

@@ -1,0 +1,1 @@
+"""Denoising: config check, training, evaluation, figures; `python -m covidjax.denoise`."""

@@ -1,0 +1,1 @@
+"""Image quality, classical methods, spectra and edges."""

@@ -1,0 +1,1 @@
+"""Deep Image Prior: queue, fit, stopping, figures."""

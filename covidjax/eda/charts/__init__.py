@@ -1,0 +1,1 @@
+"""The figures of the look at the data."""

@@ -1,0 +1,1 @@
+"""The sections of the look at the data."""
