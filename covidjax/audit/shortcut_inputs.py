@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covidjax.images import thorax
+
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
@@ -18,8 +20,6 @@ Features = NDArray[np.float32]
 LARGEST = 64
 FRAME = 0.1  # of a side, the border's width
 CORNER = 1 / 6  # of a side
-# Half axes of the ellipse, of a side: it covers 99 % of the phantom's lungs on the average.
-ELLIPSE = 0.48
 THUMBNAIL = 8  # pixels a side
 BINS = 32
 
@@ -43,13 +43,7 @@ def border(images: Pixels) -> Features:
 
 def lungs_blacked_out(images: Pixels) -> Features:
     """All but a centre ellipse that covers both lungs: float32 [n, d], 0 to 255."""
-    return _at(images, ~ellipse(images.shape[1]))
-
-
-def ellipse(side: int) -> NDArray[np.bool_]:
-    """[side, side], True inside the centre ellipse that covers both lungs."""
-    y, x = (np.mgrid[:side, :side] + 0.5) / side - 0.5
-    return x**2 + y**2 <= ELLIPSE**2
+    return _at(images, ~thorax.ellipse(images.shape[1]))
 
 
 def corner_patches(images: Pixels) -> Features:

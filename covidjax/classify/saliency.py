@@ -18,6 +18,7 @@ from covidjax.evidence import saliency
 from covidjax.evidence.estimates import group_codes
 from covidjax.evidence.metrics import call_classes
 from covidjax.evidence.resampling import percentiles
+from covidjax.images import thorax
 
 IMAGES = 256  # whose maps are measured, drawn at random of those tested
 OF_A_CLASS = 64  # at least, where there are as many: the share outside is told by class too
@@ -54,7 +55,7 @@ def write(
 
     Returns:
       - `share_outside_thorax`: mean over images of the share of Grad-CAM (for class 1; the called
-        class where there are more) outside `saliency.thorax_ellipse`, {"value", "ci95", "n"};
+        class where there are more) outside `images.thorax.ellipse`, {"value", "ci95", "n"};
         `even_map` is that share where a map is the same everywhere. Above it, the network looks
         away from the chest.
       - `share_outside_by_class`, `share_outside_by_call`: {class: the same}, over the images of the
@@ -103,7 +104,7 @@ def write(
                 targets[checked],
                 seed=config.seed,
             )
-    inside = saliency.thorax_ellipse(config.data.size)
+    inside = thorax.ellipse(config.data.size)
     groups = np.asarray(tested["groups"])
 
     random: Maps = _gradcams(

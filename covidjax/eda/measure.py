@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covidjax.audit import shortcut_inputs
-from covidjax.images import appearance, reading
+from covidjax.images import appearance, reading, thorax
 
 BINS = 64  # of the histograms kept
 DARK, BRIGHT = 8, 247  # gray levels; up to the first and from the second on
@@ -89,7 +89,7 @@ def measure(gray: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.int64]]:
 
 @functools.cache
 def _corners(size: int) -> NDArray[np.bool_]:
-    return ~shortcut_inputs.ellipse(size)
+    return ~thorax.ellipse(size)
 
 
 def uniform_bars(gray: NDArray[np.uint8]) -> float:

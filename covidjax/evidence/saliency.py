@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from covidjax.audit.shortcut_inputs import ellipse
 from covidjax.data.augment import normalize, to_float
 
 Maps = NDArray[np.float32]
@@ -120,18 +119,6 @@ def enlarge(maps: ArrayLike, size: int) -> Maps:
     """Maps [n, rows, columns] to float32 [n, size, size], linear between the positions."""
     small = np.asarray(maps, np.float32)
     return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in small])
-
-
-def thorax_ellipse(size: int) -> NDArray[np.bool_]:
-    """[size, size], True inside the ellipse that stands for the thorax where no mask is there.
-
-    It is the one that the shortcut audit blacks out, and generous: only the corners and a margin of
-    2 % are outside, which is 28 % of the image. That is the share outside of an even map. Drawn on
-    40 of the real images (16 adults', 24 children's, at random) and looked at, it holds the lungs
-    of all but for the outermost costophrenic angles of those that are framed tightly; abdomen,
-    neck and upper arms are inside too, so a map inside says little.
-    """
-    return ellipse(size)
 
 
 def share_outside(maps: Maps, inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -57,7 +57,9 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_takes_a_path_as_it_is_typed(name: str) -> None:
-    source = (ROOT / "covidjax" / f"{name.replace('.', '/')}.py").read_text()
+    path = ROOT / "covidjax" / name.replace(".", "/")
+    path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    source = path.read_text()
     assert "type=Path" not in source
     assert source.count("type=path_argument") == len(COMMANDS[name])
 

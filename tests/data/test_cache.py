@@ -37,7 +37,8 @@ SLOW = """
 import sys, time, zlib, resource
 from pathlib import Path
 import tfds_coronahack
-from covidjax.data import cache, locking, preprocess, table
+from covidjax import locking
+from covidjax.data import cache, preprocess, table
 real = preprocess.prepare_image
 def slow(*arguments):
     time.sleep(float(sys.argv[2]))

@@ -11,6 +11,7 @@ from covidjax import models
 from covidjax.classify.figures import saliency_sheets as saliency_plots
 from covidjax.data.augment import normalize, to_float
 from covidjax.evidence import saliency
+from covidjax.images import thorax
 
 SIZE = 32
 
@@ -105,13 +106,13 @@ def test_occlusion_wants_squares_that_cover_the_image(images, window, stride):
 
 
 def test_the_share_outside_counts_what_lies_outside_the_ellipse(images):
-    inside = saliency.thorax_ellipse(SIZE)
+    inside = thorax.ellipse(SIZE)
     maps = images.astype(np.float32) - 100  # what is below 0 counts for nothing
     found = saliency.share_outside(maps, inside)
     outside = (~inside[:8, :8]).mean()
     np.testing.assert_allclose(found[:3], [outside, outside, 0])
     assert np.isnan(found[3])
-    even = saliency.share_outside(np.ones((1, 400, 400), np.float32), saliency.thorax_ellipse(400))
+    even = saliency.share_outside(np.ones((1, 400, 400), np.float32), thorax.ellipse(400))
     assert even[0] == pytest.approx(1 - np.pi * 0.48**2, abs=0.002)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from covidjax.audit.shortcut_inputs import ELLIPSE
 from covidjax.evidence.metrics import call_classes
+from covidjax.images.thorax import HALF_AXIS
 from covidjax.runs import canvas
 
 
@@ -70,7 +70,7 @@ def show(
     """Draws an image and, over it, a map: colour, and lines at 50 and 80 % of its maximum.
 
     The lines make it readable without colour. `thorax` adds the ellipse of
-    `saliency.thorax_ellipse`.
+    `images.thorax.ellipse`.
     """
     height, width = image.shape
     extent = (0, width, height, 0)
@@ -95,8 +95,8 @@ def show(
     if thorax:
         angles = np.linspace(0, 2 * np.pi, 100)
         axes.plot(
-            width * (0.5 + ELLIPSE * np.cos(angles)),
-            height * (0.5 + ELLIPSE * np.sin(angles)),
+            width * (0.5 + HALF_AXIS * np.cos(angles)),
+            height * (0.5 + HALF_AXIS * np.sin(angles)),
             color="white",
             linestyle=":",
             linewidth=0.8,
