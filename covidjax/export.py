@@ -91,7 +91,6 @@ def make_program(run: trained.Trained) -> Callable[[jax.Array], jax.Array]:
         config.model.kernels = "plain"
     predict = objective.make_predict(classify_check.create_model(config), config.mirror)
     networks = list(run.networks.values())
-    members = run.config.members
 
     def program(images: jax.Array) -> jax.Array:
         data = config.data
@@ -99,11 +98,7 @@ def make_program(run: trained.Trained) -> Callable[[jax.Array], jax.Array]:
         found = [
             predict(part["params"], part["batch_stats"], prepared[..., None]) for part in networks
         ]
-        folds = [
-            recalibration.apply(run.map, sum(found[i : i + members]) / members, jnp)
-            for i in range(0, len(found), members)
-        ]
-        return jnp.mean(jnp.stack(folds), axis=0)
+        return recalibration.combine(run.map, jnp.stack(found), run.config.members, jnp)
 
     return program
 

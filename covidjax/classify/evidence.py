@@ -159,22 +159,15 @@ def calibrated(
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float64]:
         rows = np.arange(len(images))
-        folds = []
-        for fold in data.folds:
-            outputs = [
-                _each(
-                    network.predict,
-                    read(config, folder, fold, member),
-                    images,
-                    rows,
-                    config,
-                    network,
-                )
-                for member in range(config.members)
-            ]
-            mean = np.mean(outputs, axis=0, dtype=np.float64)
-            folds.append(recalibration.apply(mapping, mean))
-        return np.mean(folds, axis=0)
+        outputs = [
+            _each(
+                network.predict, read(config, folder, fold, member), images, rows, config, network
+            )
+            for fold in data.folds
+            for member in range(config.members)
+        ]
+        found = np.asarray(outputs, np.float64)
+        return np.asarray(recalibration.combine(mapping, found, config.members))
 
     return predict
 

@@ -229,6 +229,5 @@ def _write_figures(
             **shared,
         )
         plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)
-        plots.write_calibration(figures / f"calibration{suffix}.png", drawn, **shared)
     plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)
     evidence_plots.write_evidence_figures(figures, found, **shared)

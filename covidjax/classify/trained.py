@@ -147,11 +147,10 @@ def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float
     def predict(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         batch = jnp.asarray(image[None, :, :, None])
         found = [
-            np.asarray(compiled(part["params"], part["batch_stats"], batch)[0], np.float64)
+            np.asarray(compiled(part["params"], part["batch_stats"], batch), np.float64)
             for part in run.networks.values()
         ]
-        folds = np.reshape(found, (-1, run.config.members, len(run.classes))).mean(axis=1)
-        return np.asarray(recalibration.apply(run.map, folds).mean(axis=0))
+        return np.asarray(recalibration.combine(run.map, found, run.config.members)[0])
 
     return predict
 

@@ -129,10 +129,7 @@ def make_predict(run: trained.Trained, equalize: str) -> Callable[[Images], NDAr
         gray = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
         ready = np.stack([preprocess.prepare_image(g, size, equalize, "squash") for g in gray])
         each = [_probabilities(compiled, part, ready) for part in run.networks.values()]
-        shape = (-1, run.config.members, len(images), len(run.classes))
-        folds = np.reshape(each, shape).mean(axis=1)
-        scaled = [recalibration.apply(run.map, fold) for fold in folds]
-        return np.asarray(np.mean(scaled, axis=0)[:, 1])
+        return np.asarray(recalibration.combine(run.map, each, run.config.members)[:, 1])
 
     return predict
 

@@ -89,6 +89,22 @@ def apply(fitted: Map, probabilities: Any, xp: Any = np) -> Any:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def combine(fitted: Map, outputs: Any, members: int, xp: Any = np) -> Any:
+    """What a run's networks say together, [n, k]: the one way of `predict`, `external`, `export`.
+
+    Members are averaged within their fold, the map is applied, folds are averaged.
+
+    Args:
+      fitted: the run's map.
+      outputs: [networks, n, k], the members of a fold one after the other.
+      members: networks of each fold.
+      xp: numpy, or jax.numpy inside a traced function.
+    """
+    each = xp.asarray(outputs)
+    folds = each.reshape(-1, members, *each.shape[1:]).mean(axis=1)
+    return xp.stack([apply(fitted, fold, xp) for fold in folds]).mean(axis=0)
+
+
 def threshold_on(fitted: Map, threshold: float) -> float:
     """Where a threshold on class 1's probability lies on the calibrated scale."""
     return float(apply(fitted, [[1 - threshold, threshold]])[0, 1])

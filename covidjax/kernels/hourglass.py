@@ -21,7 +21,6 @@ FEW = 4  # columns of a product that has a kernel of its own: floats of the smal
 
 Images = Float[Array, "batch height width channels"]
 Channels = Float[Array, " channels"]
-PerImage = Float[Array, "batch channels"]
 
 
 def conv(

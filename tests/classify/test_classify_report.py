@@ -104,7 +104,6 @@ def test_folds_are_pooled_each_at_its_own_threshold(two_folds: list[Fold], tmp_p
 def test_two_classes_share_their_figures(two_folds: list[Fold], tmp_path: Path) -> None:
     write("covid", "kfold", data(2, two_folds), tmp_path, [(0.75, 0.75)] * 2)
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "calibration.png",
         "confusion_out_of_fold.png",
         "confusion_validation.png",
         "decision_curve.png",
@@ -125,7 +124,7 @@ def test_more_classes_have_figures_a_split_and_no_threshold(tmp_path: Path) -> N
     assert found["threshold"]["values"] == [None]
     assert "folds" not in found and "warning" not in found
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"roc_validation.png", "roc_test.png", "calibration_test.png"} <= names
+    assert {"roc_validation.png", "roc_test.png", "reliability.png"} <= names
     for path in (tmp_path / "results.json", tmp_path / "predictions_test.csv"):
         assert "PHANTOM" not in path.read_text()
 

@@ -13,7 +13,6 @@ from covidjax.classify.figures.curves import (
     Scored,
     one_against_rest,
     roc_band,
-    write_calibration,
     write_confusion,
     write_precision_recall,
     write_roc,
@@ -23,7 +22,7 @@ from covidjax.evidence.intervals import metrics_with_intervals
 from covidjax.evidence.metrics import EvaluationError
 from covidjax.runs import canvas
 
-CURVE_WRITERS = [write_roc, write_precision_recall, write_calibration]
+CURVE_WRITERS = [write_roc, write_precision_recall]
 
 
 def scored(n=60, seed=0):

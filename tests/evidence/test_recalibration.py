@@ -9,7 +9,14 @@ from scipy.special import log_softmax, softmax
 from simulated import predicted
 
 from covidjax.evidence.metrics import EvaluationError, classification_metrics
-from covidjax.evidence.recalibration import METHODS, apply, described, fit, threshold_on
+from covidjax.evidence.recalibration import (
+    METHODS,
+    apply,
+    combine,
+    described,
+    fit,
+    threshold_on,
+)
 
 
 def calibrated(n, classes, seed=0, shift=0.0):
@@ -133,3 +140,14 @@ def test_what_is_of_two_classes_says_so():
         fit("beta", made.labels, made.probabilities)
     with pytest.raises(EvaluationError, match="no such calibration"):
         fit("plat", made.labels, made.probabilities)
+
+
+def test_members_are_averaged_before_the_map_and_folds_after_it():
+    rng = np.random.default_rng(0)
+    outputs = rng.dirichlet([1, 1], (6, 10))  # three folds of two members, ten images
+    mapping = {"method": "platt", "slope": 2.0, "shift": [0.0, -0.7]}
+    folds = [outputs[place : place + 2].mean(axis=0) for place in (0, 2, 4)]
+    expected = np.mean([apply(mapping, fold) for fold in folds], axis=0)
+    np.testing.assert_allclose(combine(mapping, list(outputs), 2), expected)
+    traced = combine(mapping, jnp.asarray(outputs), 2, jnp)
+    np.testing.assert_allclose(traced, expected, atol=1e-5)

@@ -16,13 +16,10 @@ from sklearn import metrics as sk
 from covidjax.evidence import operating, ranking
 from covidjax.evidence.estimates import group_codes
 from covidjax.evidence.metrics import (
-    ECE_BINS,
     EvaluationError,
     Floats,
     Ints,
-    bin_indices,
     check_predictions,
-    classification_metrics,
 )
 from covidjax.runs import canvas
 
@@ -142,38 +139,6 @@ def write_confusion(
     axes.set_xlabel("Called class (images)")
     axes.set_ylabel("True class (images)")
     figure.colorbar(shown, ax=axes, label="Share of the true class", fraction=0.046)
-    canvas.save(figure, path, title, phantom)
-
-
-def write_calibration(
-    path: Path, curves: Mapping[str, Scored], *, phantom: bool, title: str
-) -> None:
-    """Reliability diagram over the 15 bins of the ECE, with the number of examples a bin below."""
-    figure = canvas.blank(6.4, 7.6)  # as wide as two names of the legend
-    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.plot([0, 1], [0, 1], color="0.75", linewidth=0.8, label="perfect")
-    edges = np.linspace(0, 1, ECE_BINS + 1)
-    for (name, curve), style in zip(curves.items(), canvas.styles(), strict=False):
-        y, s = _checked(name, curve)
-        if len(y) == 0:
-            canvas.line(axes, [], [], style, f"{name} (n=0)")
-            continue
-        bins = bin_indices(s)
-        counts = np.bincount(bins, minlength=ECE_BINS)
-        full = counts > 0
-        predicted = np.bincount(bins, weights=s, minlength=ECE_BINS)[full] / counts[full]
-        observed = np.bincount(bins, weights=y, minlength=ECE_BINS)[full] / counts[full]
-        ece = classification_metrics(y, np.stack([1 - s, s], axis=1), None)["ece"]
-        canvas.line(axes, predicted, observed, style, f"{_counted(name, y)}\nECE {ece:.3f}")
-        below.stairs(counts, edges, color=style[0], linestyle=style[1])
-    axes.set_ylabel("Observed share of positives")
-    below.set_xlabel(f"Predicted probability ({ECE_BINS} bins)")
-    below.set_ylabel("Examples")
-    below.set_yscale("symlog", linthresh=1)
-    below.set_ylim(bottom=0)
-    canvas.unit_square(axes)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     canvas.save(figure, path, title, phantom)
 
 

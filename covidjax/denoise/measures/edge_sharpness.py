@@ -5,7 +5,6 @@ pixels lie at all distances from it, so that its profile (edge spread function) 
 finer than the pixels. Here the edge is known, so nothing has to be fitted.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,21 +53,6 @@ def slanted_edges(count: int, size: int, seed: int = 0, blur: float = BLUR) -> E
     return Edges((LOW + (HIGH - LOW) * shape).astype(np.float32), distances)
 
 
-def edge_width(images: NDArray[np.floating], distances: NDArray[np.float64]) -> float:
-    """Pixels between 10 and 90 % of the step, of the mean profile of all images.
-
-    The profile is made monotone (isotonic regression) before it is read, so that noise that is
-    left does not cross the levels twice; 0 and 100 % are the means of its outer quarters, so a
-    denoiser that lowers the contrast is not called sharp for it. nan where there is no step.
-
-    Args:
-      images: float [n, height, width].
-      distances: of `slanted_edges`.
-    """
-    sums, counts = _profile_sums(images, distances)
-    return _width(sums.sum(axis=0), counts.sum(axis=0))
-
-
 def edge_width_with_interval(
     images: NDArray[np.floating],
     distances: NDArray[np.float64],
@@ -76,7 +60,20 @@ def edge_width_with_interval(
     samples: int = 200,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """{"value": pixels, "ci95": over resampled edges or None, "n": edges}."""
+    """Pixels between 10 and 90 % of the step, of the mean profile of all images.
+
+    The profile is made monotone (isotonic regression) before it is read, so that noise that is
+    left does not cross the levels twice; 0 and 100 % are the means of its outer quarters, so a
+    denoiser that lowers the contrast is not called sharp for it.
+
+    Args:
+      images: float [n, height, width].
+      distances: of `slanted_edges`.
+      samples, seed: of the resampling.
+
+    Returns:
+      {"value": pixels, nan where there is no step; "ci95": over resampled edges or None; "n"}.
+    """
     sums, counts = _profile_sums(images, distances)
     value = _width(sums.sum(axis=0), counts.sum(axis=0))
     found: dict[str, Any] = {"value": value, "ci95": None, "n": len(sums)}
@@ -88,13 +85,6 @@ def edge_width_with_interval(
             draws[sample] = _width(sums[rows].sum(axis=0), counts[rows].sum(axis=0))
         found["ci95"] = percentiles(draws) if np.isfinite(draws).any() else None
     return found
-
-
-def measure(
-    denoise: Callable[[Images], Images], noisy: Images, edges: Edges, **interval: int
-) -> dict[str, Any]:
-    """The width of edges that went through noise and `denoise`, as `edge_width_with_interval`."""
-    return edge_width_with_interval(denoise(noisy), edges.distances, **interval)
 
 
 def _profile_sums(
