@@ -75,7 +75,7 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.calibration = "platt"  # on validation; or shift, temperature, beta, isotonic, none
     config.select = "best"  # or last: which epoch's weights are evaluated
     config.mirror = True  # predict the mean over an image and its mirror
-    config.bootstrap_samples = 2000  # of the 95 % intervals
+    config.bootstrap_samples = 2000  # of the intervals of Grad-CAM's shares
 
     # The evidence beside the figures; both are made from the checkpoints at the end of the run.
     config.audit = True  # what is reached without lungs, and what the features tell of the source
