@@ -52,7 +52,7 @@ def _beside(name: str, mine: Given, other: Given, against: str, settings: Settin
 
 
 def ours(width: int, rule: str = "emv", size: int = SIZE) -> Side:
-    """Our side, for a worker: chunks as `dip_fit.run` takes them, stopping rule included."""
+    """Our side, for a worker: chunks as `dip.fit.run` takes them, stopping rule included."""
     from benchmarks import ours_dip  # imports JAX
 
     fitting = ours_dip.Fitting(width, size, rule)

@@ -41,7 +41,7 @@ class Fitting:
 
 
 class Lanes:
-    """Fits at once, each in a thread of its own, as `dip_queue` does them."""
+    """Fits at once, each in a thread of its own, as `dip.queue` does them."""
 
     def __init__(self, at_once: int, by_python: bool, size: int, width: int) -> None:
         first = Fitting(width, size, by_python=by_python)

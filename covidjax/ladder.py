@@ -134,7 +134,7 @@ def climb(runs: Sequence[Run], examples: Examples) -> pd.DataFrame:
     """The ladder: a row a step, in order.
 
     Returns:
-      columns step, kind (of `audit_plots.KINDS`), auroc, low, high, above_border,
+      columns step, kind (of `audit.figures.KINDS`), auroc, low, high, above_border,
       above_border_low, above_border_high, n, struck. The intervals are nan where there is none;
       the differences are nan for prevalence and for the border itself.
     """

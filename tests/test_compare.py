@@ -129,7 +129,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     runs = [str(write_run(tmp_path / name, made)) for name in "ab"]
     command = [sys.executable, "-m", "covidjax.compare", *runs, "--json"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         process.stdout.close()  # as `| head` does when it has seen enough
         errors = process.stderr.read().decode()

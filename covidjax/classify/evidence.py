@@ -53,7 +53,7 @@ def gather(
 ) -> dict[str, Any]:
     """Keys for `results.json`: those of `evidence.evidence`, `audit` and `saliency`.
 
-    Writes the figures of the latter two into `figures`; `evidence_plots` draws the others.
+    Writes the figures of the latter two into `figures`; `figures.evidence_curves` draws the others.
     """
     from covidjax.audit import audit
     from covidjax.evidence import evidence  # scikit-learn's trees

@@ -30,7 +30,7 @@ class Weights(NamedTuple):
 
     Attributes:
       params: of the network.
-      input_key: of `dip_fit.make_input`.
+      input_key: of `fit.make_input`.
       images: names of the pictures that they were fitted to.
     """
 

@@ -1,1 +1,1 @@
-"""Statistics of predictions: arrays in, numbers out."""
+"""Statistics of predictions; Grad-CAM; reading predictions back."""

@@ -1,6 +1,5 @@
 """What all figures share: line styles, axes, the PHANTOM mark, and the saving."""
 
-import logging
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -13,9 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from covidjax.locking import temporary
-
-# It tells of a home folder that it cannot write to, and of fonts on a first start.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 Style = tuple[Any, Any, Any]
 # Colour, line style, marker; the colours also differ in lightness, for print without colour.

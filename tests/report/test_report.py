@@ -2,14 +2,11 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
+import made_runs
 import ml_collections
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-import made_runs
 
 from configs import report as report_config
 from covidjax.report import experiment as report

@@ -1,4 +1,4 @@
-"""The figures of a run as PNG: curves, confusion, calibration, training.
+"""The figures of a run as PNG: curves, confusion, training.
 
 They stay readable without colour: splits differ in line style, marker and lightness, and every
 legend gives the number of examples. A figure of synthetic data carries the word PHANTOM.
