@@ -15,21 +15,21 @@ def subgroups(results: Mapping[str, Any]) -> str:
     kinds = results.get("subgroups")
     if not kinds:
         return ""
+    columns = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
+    if len(results["classes"]) > 2:
+        columns = {"accuracy": "accuracy"}
     lines = [
         "## Subgroups",
         "",
         "As far as anything is known of the images. A difference goes with labels and hospitals, "
         "and shows no cause.",
         "",
-        "| subgroup | images (groups) | sensitivity | specificity | AUROC |",
-        "| --- | ---: | --- | --- | --- |",
+        f"| subgroup | images (groups) | {' | '.join(columns.values())} |",
+        f"| --- | ---: |{' --- |' * len(columns)}",
     ]
     for kind, parts in kinds.items():
         for name, row in parts.items():
-            cells = [
-                shown(row[figure]) if figure in row else ""
-                for figure in ("sensitivity", "specificity", "auroc")
-            ]
+            cells = [shown(row[figure]) if figure in row else "" for figure in columns]
             count = f"{row['n']:,} ({row['groups']:,})"
             lines.append(f"| {kind}: {name} | {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -127,13 +127,18 @@ def calibration(results: Mapping[str, Any]) -> str:
     found = results.get("calibration")
     if not found:
         return ""
+    what = "Share of positives"
+    if len(results["classes"]) > 2:
+        what = (
+            "Compared is the called class's probability with whether it was right: share of right"
+        )
     lines = [
         "## Calibration",
         "",
         f"All probabilities, here, in the CSVs and by `predict`: {found['scale']}. What is "
         "fitted on validation is as good as validation is like the radiographs to come.",
         "",
-        f"Share of positives {found['after']['prevalence']:.3f}, mean probability "
+        f"{what} {found['after']['prevalence']:.3f}, mean probability "
         f"{found['before']['mean_probability']:.3f} as the networks give it and "
         f"{found['after']['mean_probability']:.3f} on that scale.",
         "",
@@ -156,10 +161,11 @@ def operating(results: Mapping[str, Any]) -> str:
         text += f"): {threshold['value']:.3f}."
         if len(threshold["values"]) > 1:
             each = ", ".join(f"{cut:.3f}" for cut in threshold["values"])
-            text += (
-                f" Each fold's, from the validation images of all folds that it does not test: "
-                f"{each}."
-            )
+            if threshold["rule"] == "validation":
+                text += (
+                    f" Each fold's, from the validation images of all folds that it does not "
+                    f"test: {each}."
+                )
         lines += [text, ""]
     if points:
         lines += [

@@ -15,7 +15,7 @@ from covidjax.runs import results
 
 SPLIT = "external"
 # Figures that another share of positives would change, and the groups that each class must have.
-OF_PREVALENCE = ("accuracy", "f1", "ppv")
+OF_PREVALENCE = ("accuracy", "f1", "average_precision", "brier", "ece", "ppv")
 FEWEST_GROUPS = 30
 
 

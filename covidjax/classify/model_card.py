@@ -142,26 +142,25 @@ def _figures(results: Mapping[str, Any]) -> str:
         "## Figures",
         "",
         f"Value and 95 % interval over patients (docs/statistics.md). `{tested}` chose nothing; "
-        "`validation` chose epoch and threshold, so its figures are optimistic.",
+        "`validation` chose epoch, calibration and threshold, so its figures are optimistic.",
         "",
         f"| figure | {' | '.join(splits)} |",
         f"| --- |{' --- |' * len(splits)}",
     ]
     strike = struck(results)
-    few = {
-        name: f" ({figure['few_groups']} groups in a class)"
-        for name, figure in splits[tested].items()
-        if "few_groups" in figure
-    }
     for name in splits[tested]:
         cells = []
         for split, figures in splits.items():
             text = shown(figures[name]) if name in figures else "not measured"
+            if few := figures.get(name, {}).get("few_groups"):
+                text += f" ({few})"
             gone = (strike and name == "auroc" and split == tested) or (
                 split == "external" and name in results["external"]["struck"]
             )
             cells.append(f"~~{text}~~" if gone else text)
-        lines.append(f"| {name.replace('_', ' ')}{few.get(name, '')} | {' | '.join(cells)} |")
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    if any("few_groups" in figure for figures in splits.values() for figure in figures.values()):
+        lines += ["", "In round brackets: groups of the class that has the fewest, where under 50."]
     if "ensemble" in results:
         lines += [
             "",

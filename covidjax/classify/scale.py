@@ -2,7 +2,8 @@
 
 What a fold's map and threshold are fitted on: the validation predictions of all folds, but for the
 images whose groups the fold tests. A fold of the COVID-19 task has six positive validation images,
-five folds have five times as many; and no tested image has a part in its own calibration.
+five folds have five times as many; and no tested image's label has a part in its own calibration.
+(The other folds' networks, whose outputs take part, were trained on it.)
 
 The map and the threshold of the run as a whole, which `predict` and `external` use, are fitted on
 all validation predictions. With one fold they are that fold's.

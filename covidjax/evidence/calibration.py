@@ -18,7 +18,6 @@ from scipy.stats import t
 from covidjax.evidence.estimates import (
     TAIL,
     Estimate,
-    Z,
     fewest_groups,
     group_codes,
     influence_of_mean,
@@ -114,20 +113,29 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 
 def _observed_expected(predicted: Floats, outcome: Ints, codes: Ints) -> Estimate:
-    """Observed over expected cases, its interval on the log scale with errors summed in groups."""
+    """Observed over expected cases, its interval on the log scale.
+
+    Errors are summed in groups, and no smaller than if every image were a group of its own.
+    """
     group_count = int(codes.max()) + 1
     observed, expected = float(outcome.mean()), float(predicted.mean())
     if expected <= 0:
         return Estimate(np.nan, np.nan, np.nan, np.zeros(group_count))
     ratio = observed / expected
-    influence = influence_of_mean(outcome - ratio * predicted, codes, group_count) / expected
-    factor = float(np.exp(Z * np.sqrt((influence**2).sum()) / ratio))
+    each = outcome - ratio * predicted
+    influence = influence_of_mean(each, codes, group_count) / expected
+    alone = ((each / len(each) / expected) ** 2).sum()
     groups = fewest_groups(outcome, codes)
+    error = np.sqrt(max((influence**2).sum(), alone))
+    factor = float(np.exp(t.isf(TAIL, max(groups - 1, 1)) * error / ratio))
     return Estimate(ratio, ratio / factor, ratio * factor, influence, groups)
 
 
 def _recalibrated(predicted: Floats, outcome: Ints, codes: Ints) -> tuple[Estimate, Estimate]:
-    """Intercept (at slope 1) and slope, with errors summed in groups (sandwich) and Student's t."""
+    """Intercept (at slope 1) and slope, with errors summed in groups (sandwich) and Student's t.
+
+    They are no smaller than if every image were a group of its own.
+    """
     group_count = int(codes.max()) + 1
     odds = logit(np.clip(predicted, NEAREST, 1 - NEAREST))
     nothing = Estimate(np.nan, np.nan, np.nan, np.zeros(group_count))
@@ -138,7 +146,9 @@ def _recalibrated(predicted: Floats, outcome: Ints, codes: Ints) -> tuple[Estima
     shift = float(brentq(excess, -60, 60))
     intercept = _sandwich(shift, np.ones((len(odds), 1)), odds + shift, outcome, codes, 0)
     design = np.stack([np.ones_like(odds), odds], axis=1)
-    if np.ptp(odds) == 0 or _separated(odds, outcome):
+    if _separated(odds, outcome):  # then odds that were clipped say too much
+        return intercept._replace(low=np.nan, high=np.nan), nothing
+    if np.ptp(odds) == 0:
         return intercept, nothing
     from sklearn.linear_model import LogisticRegression  # a second to import
 
@@ -162,7 +172,8 @@ def _sandwich(
     )
     # The fewer cases decide how well either is known.
     cases = fewest_groups(outcome, codes)
-    half = float(t.isf(TAIL, max(cases - 1, 1)) * np.sqrt((influence**2).sum()))
+    error = np.sqrt(max((influence**2).sum(), (each**2).sum()))
+    half = float(t.isf(TAIL, max(cases - 1, 1)) * error)
     return Estimate(value, value - half, value + half, influence, cases)
 
 

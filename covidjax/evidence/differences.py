@@ -56,10 +56,12 @@ def figure_differences(a: Predicted, b: Predicted, *, together: bool) -> dict[st
         y, p = check_predictions(side.labels, side.probabilities)
         codes = group_codes(a.groups if together else side.groups, len(y))
         sides.append(figure_estimates(y, p, side.thresholds, codes))
+    same = together and np.array_equal(a.probabilities, b.probabilities)
+    same = same and np.array_equal(np.asarray(a.thresholds), np.asarray(b.thresholds))
     result = {}
     for name in sides[0]:
         one, other = sides[0][name], sides[1][name]
-        columns = (one, other, difference(one, other, paired=together))
+        columns = (one, other, difference(one, other, paired=together, same=same))
         result[name] = {
             key: {part: row for part, row in estimate.row(0).items() if part != "n"}
             for key, estimate in zip(("a", "b", "difference"), columns, strict=True)

@@ -50,13 +50,11 @@ class Estimate(NamedTuple):
     def row(self, n: int) -> dict[str, Any]:
         """`{"value", "ci95": [low, high] or None, "n"}`, as in `results.json`.
 
-        With an interval and fewer than 50 groups in a class, "few_groups" is their number.
+        With fewer than 50 groups in a class, "few_groups" is their number.
         """
-        found: dict[str, Any] = {"value": float(self.value), "ci95": None, "n": n}
-        if self.has_interval:
-            found["ci95"] = [float(self.low), float(self.high)]
-            found |= {"few_groups": self.groups} if self.groups < FEW else {}
-        return found
+        interval = [float(self.low), float(self.high)] if self.has_interval else None
+        found = {"value": float(self.value), "ci95": interval, "n": n}
+        return found | ({"few_groups": self.groups} if 0 < self.groups < FEW else {})
 
 
 def group_codes(groups: ArrayLike, n: int) -> Ints:
@@ -163,7 +161,7 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(value, value - float(below), value + float(above), influence, groups)
 
 
-def difference(a: Estimate, b: Estimate, *, paired: bool = True) -> Estimate:
+def difference(a: Estimate, b: Estimate, *, paired: bool = True, same: bool = False) -> Estimate:
     """a - b, for two figures over the same groups (paired) or over independent ones.
 
     Independent figures: MOVER, the square root of the sum of the squared distances of a's lower
@@ -171,7 +169,8 @@ def difference(a: Estimate, b: Estimate, *, paired: bool = True) -> Estimate:
     products of the distances on the same side (with 10 groups and more in each class: fewer tell no
     correlation), and are never narrower than the Wald interval of the
     clustered variance, for AUROCs the paired DeLong interval for clusters (Obuchowski 1997). That
-    interval alone covers 86 to 92 % where one AUROC is above 0.98 (`docs/statistics.md`).
+    interval alone covers 86 to 92 % where one AUROC is above 0.98 (`docs/statistics.md`). With
+    `same` both are figures of the same predictions, and there is no difference.
     """
     value, groups = a.value - b.value, min(a.groups, b.groups)
     influence = a.influence - b.influence if paired else np.zeros(0)
@@ -181,14 +180,15 @@ def difference(a: Estimate, b: Estimate, *, paired: bool = True) -> Estimate:
     b_below, b_above = b.value - b.low, b.high - b.value
     shared = least = 0.0
     if paired and groups >= TELLING:
-        shared = _correlations([a, b])[0, 1] * (a_below * b_below + a_above * b_above)
+        # Errors that coincide in a few groups do not show that they always will.
+        related = min(_correlations([a, b])[0, 1], 1 - 2 / groups)
+        shared = related * (a_below * b_below + a_above * b_above)
     if paired:
         least = Z**2 * float((influence**2).sum())
     below = np.sqrt(max(a_below**2 + b_above**2 - shared, least))
     above = np.sqrt(max(a_above**2 + b_below**2 - shared, least))
-    alike = paired and np.abs(influence).max(initial=0.0) < 1e-12 < a.error
-    if alike and abs(value) < 1e-12:
-        below = above = 0.0  # the same errors twice
+    if same:
+        below = above = 0.0
     return Estimate(value, value - float(below), value + float(above), influence, groups)
 
 

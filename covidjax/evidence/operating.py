@@ -210,7 +210,7 @@ def _predictive(own: Estimate, other: Estimate, share: Floats) -> dict[str, Any]
             _odds(own.low, 1 - other.low, share),
             _odds(own.high, 1 - other.high, share),
         ]
-    low_end, high_end = np.fmin(ends[0], value), np.fmax(ends[1], value)
+    low_end, high_end = np.minimum(ends[0], value), np.maximum(ends[1], value)
     return {"value": value.tolist(), "low": low_end.tolist(), "high": high_end.tolist()}
 
 

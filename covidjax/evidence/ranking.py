@@ -79,7 +79,8 @@ def average_precision(positive: NDArray[np.bool_], scores: Floats, codes: Ints) 
 
     The interval is symmetric on the logit scale (Boyd, Eng and Page 2013, "Area under the
     precision-recall curve"), with the error from each group's influence (the infinitesimal
-    jackknife) and Student's t for the positive groups. Arguments as in `auroc`.
+    jackknife) and Student's t for the positive groups, and never smaller than if every image
+    were a group of its own. Of 1 the lower bound is that of an AUROC of 1. Arguments as in `auroc`.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
@@ -102,9 +103,10 @@ def average_precision(positive: NDArray[np.bool_], scores: Floats, codes: Ints) 
     factor = float(np.sqrt(len(own) / (len(own) - 1)))
     influence = factor * summed(each / count, codes, group_count)
     if value == 1:
-        return Estimate(value, TAIL ** (1 / len(own)), 1.0, influence, groups)
+        return Estimate(value, TAIL ** (1 / groups), 1.0, influence, groups)
     rare = np.where(np.isin(np.arange(group_count), own), influence, 0.0)
-    error = float(np.sqrt((influence**2).sum()))
+    # Two groups that happen to be alike do not make the images' own errors vanish.
+    error = float(np.sqrt(max((influence**2).sum(), ((factor * each / count) ** 2).sum())))
     half = quantile([rare], heavy=True) * error / (value * (1 - value))
     low, high = expit(logit(value) - half), expit(logit(value) + half)
     return Estimate(value, float(low), float(high), influence, groups)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import beta, t
 
 from covidjax.evidence.estimates import TAIL, Estimate, effective_number, influence_of_mean
 from covidjax.evidence.metrics import Ints
@@ -12,7 +12,9 @@ def rate(hits: NDArray[np.bool_], where: NDArray[np.bool_], codes: Ints) -> Esti
     """The share of hits among the examples `where`, with Clopper and Pearson's interval.
 
     The number of examples is the effective one (`estimates.effective_number`), as Korn and
-    Graubard (1998) have it for survey data: with all examples alike the number of groups.
+    Graubard (1998) have it for survey data: with all examples alike the number of groups. Where
+    there are clusters it is lessened by the squared ratio of Student's t for the examples and for
+    the groups, for few groups hardly tell how much alike they are.
 
     Args:
       hits, where: bool [n].
@@ -28,7 +30,10 @@ def rate(hits: NDArray[np.bool_], where: NDArray[np.bool_], codes: Ints) -> Esti
     value, groups = float(values.mean()), len(np.unique(own))
     if groups < 2:
         return Estimate(value, np.nan, np.nan, np.zeros(group_count), groups)
-    low, high = clopper_pearson(value, effective_number(values, own))
+    number = effective_number(values, own)
+    if groups < len(own):
+        number *= float(t.isf(TAIL, len(own) - 1) / t.isf(TAIL, groups - 1)) ** 2
+    low, high = clopper_pearson(value, max(number, 1.0))
     return Estimate(value, low, high, influence_of_mean(values, own, group_count), groups)
 
 

@@ -68,7 +68,8 @@ def _figures(
     y, n = tested.labels, int(own.sum())
     row: dict[str, Any] = {"n": n, "groups": len(np.unique(codes[own]))}
     if tested.probabilities.shape[1] > 2:
-        return row | {"accuracy": rate(calls == y, own, codes).row(n)}
+        share = rate(calls == y, own, codes)
+        return row | ({"accuracy": share.row(n)} if share.has_interval else {})
     for name, label in (("sensitivity", 1), ("specificity", 0)):
         part = own & (y == label)
         found = rate(calls == y, part, codes)

@@ -59,7 +59,7 @@ def test_the_card_says_what_was_measured():
     card = model_card(results, CONFIG)
     auroc = results["splits"]["out_of_fold"]["auroc"]
     shown = f"{auroc['value']:.3f} [{auroc['ci95'][0]:.3f}, {auroc['ci95'][1]:.3f}]"
-    assert f"| auroc (30 groups in a class) | {shown} | {shown} |" in card and "~~" not in card
+    assert f"| auroc | {shown} (30) | {shown} (30) |" in card and "~~" not in card
     for words in (
         "**A sentence about the border.**",
         "| the border | 0.550 [0.500, 0.600] |",
@@ -89,7 +89,7 @@ def test_a_score_that_the_border_reaches_is_struck_through_once():
     results = found(audit=audit(0.85, 0.8, 0.99))
     assert struck(results)
     card = model_card(results, CONFIG)
-    assert len(re.findall(r"~~0\.\d{3} \[.*?\]~~", card)) == 1
+    assert len(re.findall(r"~~0\.\d{3} \[.*?\] \(30\)~~", card)) == 1
     row = next(line for line in card.splitlines() if line.startswith("| auroc "))
     assert row.endswith("~~ |") and row.count("~~") == 2
     assert "Struck through: the image's border alone" in card

@@ -104,10 +104,19 @@ def test_separate_classes_have_no_slope_and_one_outcome_neither():
     p = np.linspace(0.1, 0.9, 40)
     both = np.stack([1 - p, p], axis=1)
     figures = calibration_figures(labels, both, np.arange(40))
-    assert np.isnan(figures["slope"]["value"]) and figures["intercept"]["ci95"] is not None
+    assert np.isnan(figures["slope"]["value"]) and figures["intercept"]["ci95"] is None
     assert "the slope has no interval" in verdict(figures)
     one = calibration_figures(np.ones(40, int), both, np.arange(40))
     assert np.isnan(one["slope"]["value"]) and np.isnan(one["observed_expected"]["value"])
+
+
+def test_groups_that_are_alike_do_not_make_the_images_errors_vanish():
+    labels = np.tile([0, 0, 0, 1, 1], 5)
+    p = np.tile([0.1, 0.5, 0.7, 0.6, 0.9], 5)
+    figures = calibration_figures(labels, np.stack([1 - p, p], axis=1), np.arange(5).repeat(5))
+    for name in ("observed_expected", "intercept", "slope"):
+        low, high = figures[name]["ci95"]
+        assert high - low > 0.5, name
 
 
 def test_one_group_has_no_interval_and_wrong_inputs_are_refused():

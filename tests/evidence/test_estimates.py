@@ -59,9 +59,17 @@ def test_paired_symmetric_estimates_give_the_wald_interval_of_the_difference():
     assert found.high - found.value == pytest.approx(expected)
 
 
-def test_a_figure_does_not_differ_from_itself_unless_no_error_was_seen():
+def test_errors_that_coincide_in_few_groups_do_not_show_that_they_always_will():
+    labels, codes = np.arange(20) % 2, np.arange(20)
+    one = rate(codes != 1, labels == 1, codes)
+    other = rate(codes != 1, labels == 1, codes)
+    found = difference(one, other)
+    assert found.value == 0 and -0.3 < found.low < -0.1 and 0.1 < found.high < 0.3
+
+
+def test_a_figure_does_not_differ_from_itself():
     a = normal(0.9, 0.02)._replace(low=0.84, high=0.93)
-    assert difference(a, a)[1:3] == (0, 0)
+    assert difference(a, a, same=True)[1:3] == (0, 0)
     perfect = Estimate(1.0, 0.8, 1.0, np.zeros(20), 20)
     low, high = difference(perfect, perfect)[1:3]
     assert low == pytest.approx(-0.2) and high == pytest.approx(0.2)

@@ -104,7 +104,7 @@ def test_each_example_may_have_its_folds_threshold():
 def test_nothing_called_positive_makes_the_ppv_undefined_and_the_npv_not():
     made = predicted(60)
     found = predictive_values(made.labels, made.probabilities, np.inf, made.groups)
-    assert np.isnan(found["ppv"]["value"]).all()
+    assert all(np.isnan(found["ppv"][key]).all() for key in ("value", "low", "high"))
     assert found["npv"]["value"] == pytest.approx([1 - share for share in PREVALENCES])
 
 

@@ -54,6 +54,13 @@ def test_copies_of_every_image_change_no_interval():
         assert often.high == pytest.approx(once.high, abs=0.01)
 
 
+def test_groups_that_are_alike_do_not_make_the_images_errors_vanish():
+    labels = np.tile([0, 0, 0, 1, 1], 5) == 1
+    scores = np.tile([0.1, 0.5, 0.7, 0.6, 0.9], 5)
+    found = average_precision(labels, scores, np.arange(5).repeat(5))
+    assert found.high - found.low > 0.3
+
+
 def test_a_perfect_ranking_has_the_exact_lower_bound_of_the_rarer_class():
     labels = np.arange(110) < 10
     found = auroc(labels, labels.astype(float), np.arange(110))

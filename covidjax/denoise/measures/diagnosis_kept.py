@@ -73,7 +73,11 @@ def diagnosis_kept(
     def of(key: tuple[str, str]) -> dict[str, Any]:
         return {
             "auroc": estimates[key].row(len(y)),
-            "lost": difference(base, estimates[key]).row(len(y)),
+            "lost": difference(
+                base,
+                estimates[key],
+                same=np.array_equal(columns[key], columns["", ""]),
+            ).row(len(y)),
             "flips": rate(called[key] != called["", ""], everything, codes).row(len(y)),
         }
 
