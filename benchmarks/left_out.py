@@ -2,12 +2,12 @@
 
     python -m benchmarks.left_out --archive=archive.zip --vary=label_smoothing=0.1,0
 
-Kaggle's TEST is no place to choose anything on. So both ends of every film series of TRAIN, a
-stretch as different from the rest as can be had without TEST, stand in for it: `split=official`
-leaves them out for validation, and here they are what is tested, with the ends of what remains as
-validation. The CNN is trained with each value of the field and each seed, and a table has the mean
-and standard deviation over the seeds on that stretch. A run takes 2 minutes on two cores, and the
-same command goes on where it was stopped.
+Nothing may be chosen on Kaggle's TEST. The lowest and the highest film numbers of every series in
+TRAIN stand in for it: they differ as much from the rest as anything can without TEST.
+`split=official` holds them out for validation; here they are tested, and the ends of what remains
+are the validation part. The CNN is trained with each value of the field and each seed, and a table
+has the mean and standard deviation over the seeds on that stretch. A run takes 2 minutes on two
+cores, and the same command goes on where it was stopped.
 """
 
 import argparse

@@ -67,8 +67,8 @@ def classify(arg: Mapping[str, Any]) -> ml_collections.ConfigDict:
     config.seed = arg["seed"]  # of everything: weights, order, augmentation, splits, bootstrap
     config.members = 1  # networks whose probabilities are averaged
 
-    # What chooses epoch and threshold. shifted: both ends of every film series. random: a part of
-    # the groups, drawn at random.
+    # The images that choose epoch, threshold and calibration. shifted: the lowest and the highest
+    # film numbers of every series. random: groups drawn at random.
     config.validation = "auto"  # shifted (for split=official), random (for kfold)
     config.validation_fraction = 0.15  # of the training images, groups whole
     config.threshold = "validation"  # best balanced accuracy there, or a calibrated probability

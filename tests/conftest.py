@@ -81,3 +81,10 @@ def prepared(archive, tmp_path_factory) -> Path:
     import tfds_coronahack
 
     return tfds_coronahack.prepare(archive, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch) -> None:
+    """No test sees or touches the caches and datasets of the person who runs it."""
+    monkeypatch.setenv("COVIDJAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tensorflow_datasets"))

@@ -196,10 +196,9 @@ def _write_figures(
     found: Mapping[str, Any],
     folder: Path,
 ) -> None:
+    # matplotlib: no training waits for it
     from covidjax.classify.figures import curves as plots
-    from covidjax.classify.figures import (  # matplotlib: no training waits for it
-        evidence_curves as evidence_plots,
-    )
+    from covidjax.classify.figures import evidence_curves as evidence_plots
 
     figures, classes = folder / "figures", found["classes"]
     shared: dict[str, Any] = {
@@ -223,11 +222,7 @@ def _write_figures(
             )
         )
     for suffix, drawn in curves.items():
-        plots.write_roc(
-            figures / f"roc{suffix}.png",
-            drawn,
-            **shared,
-        )
+        plots.write_roc(figures / f"roc{suffix}.png", drawn, **shared)
         plots.write_precision_recall(figures / f"precision_recall{suffix}.png", drawn, **shared)
     plots.write_training_curves(figures / "training.png", folder / "metrics.jsonl", **shared)
     evidence_plots.write_evidence_figures(figures, found, **shared)

@@ -18,6 +18,7 @@ from scipy.stats import t
 from covidjax.evidence.estimates import (
     TAIL,
     Estimate,
+    error_of,
     fewest_groups,
     group_codes,
     influence_of_mean,
@@ -88,8 +89,7 @@ def calibration_figures(
     found: dict[str, Any] = {}
     for name in NAMES:
         row = rows.get(name, nothing)
-        row = row if several else row._replace(low=np.nan, high=np.nan)
-        found[name] = row.row(n)
+        found[name] = (row if several else row.without_interval()).row(n)
     found["prevalence"] = float(outcome.mean()) if n else float("nan")
     found["mean_probability"] = float(predicted.mean()) if n else float("nan")
     return found | {"curve": _curve(predicted, outcome, codes)}
@@ -124,9 +124,8 @@ def _observed_expected(predicted: Floats, outcome: Ints, codes: Ints) -> Estimat
     ratio = observed / expected
     each = outcome - ratio * predicted
     influence = influence_of_mean(each, codes, group_count) / expected
-    alone = ((each / len(each) / expected) ** 2).sum()
     groups = fewest_groups(outcome, codes)
-    error = np.sqrt(max((influence**2).sum(), alone))
+    error = error_of(influence, each / len(each) / expected)
     factor = float(np.exp(t.isf(TAIL, max(groups - 1, 1)) * error / ratio))
     return Estimate(ratio, ratio / factor, ratio * factor, influence, groups)
 
@@ -147,7 +146,7 @@ def _recalibrated(predicted: Floats, outcome: Ints, codes: Ints) -> tuple[Estima
     intercept = _sandwich(shift, np.ones((len(odds), 1)), odds + shift, outcome, codes, 0)
     design = np.stack([np.ones_like(odds), odds], axis=1)
     if _separated(odds, outcome):  # then odds that were clipped say too much
-        return intercept._replace(low=np.nan, high=np.nan), nothing
+        return intercept.without_interval(), nothing
     if np.ptp(odds) == 0:
         return intercept, nothing
     from sklearn.linear_model import LogisticRegression  # a second to import
@@ -172,8 +171,7 @@ def _sandwich(
     )
     # The fewer cases decide how well either is known.
     cases = fewest_groups(outcome, codes)
-    error = np.sqrt(max((influence**2).sum(), (each**2).sum()))
-    half = float(t.isf(TAIL, max(cases - 1, 1)) * error)
+    half = float(t.isf(TAIL, max(cases - 1, 1)) * error_of(influence, each))
     return Estimate(value, value - half, value + half, influence, cases)
 
 

@@ -45,7 +45,11 @@ class Estimate(NamedTuple):
     @property
     def error(self) -> float:
         """The standard error, clusters included."""
-        return float(np.sqrt((self.influence**2).sum()))
+        return error_of(self.influence)
+
+    def without_interval(self) -> "Estimate":
+        """The value alone."""
+        return self._replace(low=np.nan, high=np.nan)
 
     def row(self, n: int) -> dict[str, Any]:
         """`{"value", "ci95": [low, high] or None, "n"}`, as in `results.json`.
@@ -73,7 +77,7 @@ def group_codes(groups: ArrayLike, n: int) -> Ints:
 
 def spread(labels: Ints, codes: Ints) -> bool:
     """Whether every class of labels [n] is in two groups or more, so that its variation shows."""
-    return all(len(np.unique(codes[labels == c])) > 1 for c in np.unique(labels))
+    return fewest_groups(labels, codes) > 1
 
 
 def fewest_groups(labels: Ints, codes: Ints) -> int:
@@ -90,6 +94,15 @@ def influence_of_mean(values: Floats, codes: Ints, group_count: int) -> Floats:
     present = len(np.unique(codes))
     factor = float(np.sqrt(present / (present - 1))) if present > 1 else np.nan
     return summed(factor * deviations, codes, group_count)
+
+
+def error_of(influence: Floats, each: Floats | None = None) -> float:
+    """The standard error of influences [groups]; not below that of the images' own [n].
+
+    Two groups that happen to be alike do not make the images' own errors vanish.
+    """
+    alone = 0.0 if each is None else (each**2).sum()
+    return float(np.sqrt(max((influence**2).sum(), alone)))
 
 
 def summed(values: Floats, codes: Ints, group_count: int) -> Floats:
@@ -167,10 +180,10 @@ def difference(a: Estimate, b: Estimate, *, paired: bool = True, same: bool = Fa
     Independent figures: MOVER, the square root of the sum of the squared distances of a's lower
     and b's upper limit, and the reverse. Paired ones lose the correlation of the two times the
     products of the distances on the same side (with 10 groups and more in each class: fewer tell no
-    correlation), and are never narrower than the Wald interval of the
-    clustered variance, for AUROCs the paired DeLong interval for clusters (Obuchowski 1997). That
-    interval alone covers 86 to 92 % where one AUROC is above 0.98 (`docs/statistics.md`). With
-    `same` both are figures of the same predictions, and there is no difference.
+    correlation), and are never narrower than the Wald interval of the clustered variance, for
+    AUROCs the paired DeLong interval for clusters (Obuchowski 1997). That interval alone covers 86
+    to 92 % where one AUROC is above 0.98 (`docs/statistics.md`). With `same` both are figures of
+    the same predictions, and there is no difference.
     """
     value, groups = a.value - b.value, min(a.groups, b.groups)
     influence = a.influence - b.influence if paired else np.zeros(0)

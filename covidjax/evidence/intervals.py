@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from covidjax.evidence.estimates import (
     Estimate,
+    error_of,
     fewest_groups,
     group_codes,
     influence_of_mean,
@@ -61,10 +62,7 @@ def metrics_with_intervals(
     y, p = check_predictions(labels, probabilities)
     codes = group_codes(groups, len(y))
     estimates = figure_estimates(y, p, threshold, codes)
-    result = {}
-    for name in FIGURES:
-        result[name] = estimates[name].row(_count(name, y, p.shape[1]))
-    return result
+    return {name: estimates[name].row(_count(name, y, p.shape[1])) for name in FIGURES}
 
 
 def figure_estimates(
@@ -89,7 +87,6 @@ def figure_estimates(
         return found
     positives = [1] if p.shape[1] == 2 else present
     recalls = {c: rate(calls == c, y == c, codes) for c in present}
-
     found["balanced_accuracy"] = mean_of(list(recalls.values()))
     found["sensitivity"] = mean_of([recalls[c] for c in positives])
     others = {c: rate(calls != c, y != c, codes) for c in positives}
@@ -122,7 +119,7 @@ def mean_error(errors: Floats, labels: Ints, codes: Ints) -> Estimate:
     influence = np.sum(parts, axis=0) if parts else np.zeros(group_count)
     if value <= 0 or groups < FEWEST_OF_MEANS:
         return Estimate(value, np.nan, np.nan, influence, groups)
-    factor = float(np.exp(quantile(parts, heavy=True) * np.sqrt((influence**2).sum()) / value))
+    factor = float(np.exp(quantile(parts, heavy=True) * error_of(influence) / value))
     return Estimate(value, value / factor, value * factor, influence, groups)
 
 

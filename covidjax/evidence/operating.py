@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covidjax.evidence.estimates import Estimate, group_codes, spread
 from covidjax.evidence.metrics import EvaluationError, Floats, Ints, check_predictions
+from covidjax.evidence.ranking import called_counts
 from covidjax.evidence.rates import rate
 
 LEVELS = (0.90, 0.95)
@@ -54,8 +55,6 @@ def operating_points(
     for of, fixed in (("sensitivity", "specificity"), ("specificity", "sensitivity")):
         for level in LEVELS:
             estimate, place = rate_at(positive, score, codes, fixed, level)
-            if not spread(y, codes):
-                estimate = estimate._replace(low=np.nan, high=np.nan)
             count = int((positive == (of == "sensitivity")).sum())
             found[f"{of}_at_{fixed}_{level:.2f}"] = estimate.row(count) | {
                 "threshold": float(cuts[place])
@@ -88,29 +87,18 @@ def rate_at(
         return float(true[at] / true[-1] if fixed == "specificity" else 1 - false[at] / false[-1])
 
     at = place(level)
-    # Of the thresholds with the same sensitivity the highest: no false positives for nothing.
+    # Of thresholds with the same sensitivity, the highest adds no false positives.
     chosen = int((true < true[at]).sum()) if fixed == "specificity" else at
     called = score >= falling[at]
     rates = rate(called, positive, codes), rate(~called, ~positive, codes)
     own, other = rates if fixed == "specificity" else rates[::-1]
     if not (own.has_interval and other.has_interval):
-        return own._replace(value=value(chosen)), chosen
+        return own._replace(value=value(chosen)).without_interval(), chosen
     stricter, laxer = value(place(other.high)), value(place(other.low))
     below = np.hypot(own.value - own.low, max(0.0, own.value - stricter))
     above = np.hypot(own.high - own.value, max(0.0, laxer - own.value))
     low, high = max(0.0, own.value - below), min(1.0, own.value + above)
     return own._replace(value=value(chosen), low=float(low), high=float(high)), chosen
-
-
-def called_counts(positive: NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """True and false positives, [d + 1] each, as the threshold falls.
-
-    Entry 0 calls nothing; entry j calls the j highest of the d distinct scores.
-    """
-    order = np.argsort(-score, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    true = np.cumsum(positive[order])[ends].astype(np.float64)
-    return np.append(0.0, true), np.append(0.0, ends + 1 - true)
 
 
 def rates_at(
@@ -189,7 +177,7 @@ def _rates(y: Ints, p: Floats, threshold: ArrayLike, codes: Ints) -> dict[str, E
     }
     if spread(y, codes):
         return found
-    return {name: part._replace(low=np.nan, high=np.nan) for name, part in found.items()}
+    return {name: part.without_interval() for name, part in found.items()}
 
 
 def _predictive(own: Estimate, other: Estimate, share: Floats) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from covidjax.evidence.estimates import (
     Estimate,
     Z,
     effective_number,
+    error_of,
     influence_of_mean,
     quantile,
     summed,
@@ -82,14 +83,10 @@ def average_precision(positive: NDArray[np.bool_], scores: Floats, codes: Ints) 
     jackknife) and Student's t for the positive groups, and never smaller than if every image
     were a group of its own. Of 1 the lower bound is that of an AUROC of 1. Arguments as in `auroc`.
     """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    step = np.empty(len(scores), np.int64)  # the threshold at which each example is called
-    step[order] = np.searchsorted(ends, np.arange(len(scores)))
-    true = np.cumsum(positive[order])[ends].astype(np.float64)
-    called = ends + 1.0
-    gained = np.diff(np.concatenate([[0.0], true]))
-    count = true[-1]
+    true, false = called_counts(positive, scores)
+    gained, true = np.diff(true), true[1:]
+    called, count = true + false[1:], true[-1]
+    step = np.unique(-scores, return_inverse=True)[1]  # the threshold at which each is called
     value = float((gained * true / called).sum() / count)
     # One more example of either kind changes the precision at its threshold and at all below it.
     later = (gained / called)[::-1].cumsum()[::-1]
@@ -105,15 +102,27 @@ def average_precision(positive: NDArray[np.bool_], scores: Floats, codes: Ints) 
     if value == 1:
         return Estimate(value, TAIL ** (1 / groups), 1.0, influence, groups)
     rare = np.where(np.isin(np.arange(group_count), own), influence, 0.0)
-    # Two groups that happen to be alike do not make the images' own errors vanish.
-    error = float(np.sqrt(max((influence**2).sum(), ((factor * each / count) ** 2).sum())))
+    error = error_of(influence, factor * each / count)
     half = quantile([rare], heavy=True) * error / (value * (1 - value))
     low, high = expit(logit(value) - half), expit(logit(value) + half)
     return Estimate(value, float(low), float(high), influence, groups)
 
 
+def called_counts(positive: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """True and false positives, [d + 1] each, as the threshold falls.
+
+    Entry 0 calls nothing; entry j calls the j highest of the d distinct scores.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    true = np.cumsum(positive[order])[ends].astype(np.float64)
+    return np.append(0.0, true), np.append(0.0, ends + 1 - true)
+
+
 def _variance(a: float, positives: float, negatives: float) -> float:
-    """Of an estimated AUROC a, for normal scores of equal variance and so many of each class.
+    """The variance of an estimated AUROC `a`, for normal scores of equal variance.
+
+    `positives` and `negatives` are how many independent examples there are of each class.
 
     The general form is Bamber's (1975); P(one example stands right of two of the other class) is
     that of a pair of normal variables with correlation 1/2, by Owen's T function.

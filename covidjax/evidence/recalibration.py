@@ -105,11 +105,6 @@ def combine(fitted: Map, outputs: Any, members: int, xp: Any = np) -> Any:
     return xp.stack([apply(fitted, fold, xp) for fold in folds]).mean(axis=0)
 
 
-def threshold_on(fitted: Map, threshold: float) -> float:
-    """Where a threshold on class 1's probability lies on the calibrated scale."""
-    return float(apply(fitted, [[1 - threshold, threshold]])[0, 1])
-
-
 def described(fitted: Map) -> str:
     """The map in a few words, such as `platt: slope 0.84, shift -1.20`."""
     method = str(fitted["method"])

@@ -1,10 +1,8 @@
-"""Folders that are nobody's."""
+"""Folders that are nobody's, for every test of this room."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch) -> None:
-    """No test sees or touches the caches and datasets of the person who runs it."""
-    monkeypatch.setenv("COVIDJAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tensorflow_datasets"))
+def nobodys(own_folders) -> None:
+    """See `own_folders`."""

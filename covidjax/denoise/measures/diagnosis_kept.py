@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from covidjax.evidence.estimates import difference, group_codes, spread
+from covidjax.evidence.estimates import difference, group_codes
 from covidjax.evidence.metrics import EvaluationError, Floats, Ints
 from covidjax.evidence.ranking import auroc
 from covidjax.evidence.rates import rate
@@ -66,9 +66,6 @@ def diagnosis_kept(
     estimates = {key: auroc(y == 1, column, codes) for key, column in columns.items()}
     base, everything = estimates["", ""], np.ones(len(y), bool)
     called = {key: column >= threshold for key, column in columns.items()}
-    known = spread(y, codes)
-    if not known:
-        estimates = {key: part._replace(low=np.nan, high=np.nan) for key, part in estimates.items()}
 
     def of(key: tuple[str, str]) -> dict[str, Any]:
         return {
