@@ -41,8 +41,9 @@ from ml_collections import config_flags
 from covidjax.data.source import cache_root
 from covidjax.runs import devices
 from covidjax.cli.command_line import config_name, parse
-from covidjax.training import distributed, steps
-from covidjax.training.loop import NonFiniteError, StoppedError
+from covidjax.training import compiled, distributed
+from covidjax.training.figures import NonFiniteError
+from covidjax.training.signals import StoppedError
 from tfds_coronahack.paths import expanded
 
 # Imported when one is asked for: the others' libraries would add half as much again to the start.
@@ -84,7 +85,7 @@ def main(_: list[str]) -> None:
         sys.exit(sweep.command(config, flag.override_values, AS_TYPED, FLAGS))
     hint = "nothing has been written"
     try:
-        steps.keep_compiled(cache_root() / "xla")
+        compiled.keep(cache_root() / "xla")
         stamp = time.strftime("%Y%m%d-%H%M%S")
         workdir = join(config, FLAGS.workdir or f"runs/{config_name(sys.argv)}-{stamp}")
         hint = f"the same command with --workdir={workdir} goes on"

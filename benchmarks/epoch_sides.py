@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import tensorboardX  # noqa: F401  which a run imports once, with its first line
 
 from covidjax.classify import experiment as classify
-from covidjax.classify import loss as objective
+from covidjax.classify import loss
 from covidjax.classify import train as classify_train
-from covidjax.data import batches, cache, source
+from covidjax.data import cache, source
 from covidjax.data.table import read_table, task_labels
-from covidjax.training import loop, record, sharding, state, steps
+from covidjax.training import figures, fitting, loop, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints
 
 FEWEST_STEPS = 64  # of a turn: a small data set's epoch is repeated
@@ -65,20 +65,13 @@ class Epoch:
             steps_per_dispatch=per_dispatch,
         )
         self.network = classify_train.build(config, mesh, self.schedule)
-        image_shape = (config.data.size, config.data.size, 1)
-        self.state = state.create(
-            self.network.model,
-            self.network.optimizer,
-            image_shape,
-            jax.random.key(0),
-            self.network.mesh,
-        )
+        self.state = fitting.fresh_state(config, self.network, jax.random.key(0))
         batch = next(self._batches())
         if per_dispatch > 1:
-            self.step = self.network.train_steps
+            self.step = self.network.compiled.step_for(per_dispatch)
             self.batch = sharding.several_to_device([batch] * per_dispatch, mesh)
         else:
-            self.step = self.network.train_step
+            self.step = self.network.compiled.one
             self.batch = sharding.to_device(batch, mesh)
         self.resident()  # compiles
         self.real()  # and this opens what a run opens once
@@ -112,16 +105,12 @@ class Epoch:
             loop.fit(
                 jax.tree.map(jnp.copy, self.state),
                 self._batches(),
-                step_fn=step,
-                several_fn=step,
-                evaluate=evaluate,
-                monitor="auroc",
+                jax.random.key(1),
+                compiled=loop.Compiled(self.network.mesh, step, step),
                 schedule=self.schedule,
-                key=jax.random.key(1),
-                mesh=self.network.mesh,
+                watch=loop.Watch(evaluate, "auroc"),
                 checkpoints=kept,
-                record=log,
-                quiet=True,
+                log=figures.Log(log, quiet=True),
             )
             kept.close()
         return self._images() / (times[1] - times[0])
@@ -140,14 +129,11 @@ class Epoch:
 
     def _batches(self) -> Any:
         labels = self.labels[self.rows]
-        return batches.train_batches(
+        return fitting.training_batches(
+            self.config,
             self.images,
             self.rows,
-            labels,
-            objective.example_weights(labels, self.config.balance),
-            batch_size=self.config.batch_size,
+            labels=labels,
+            weights=loss.example_weights(labels, self.config.balance),
             seed=0,
-            balanced=False,
-            process_index=0,
-            process_count=1,
         )

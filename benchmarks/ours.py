@@ -16,14 +16,14 @@ from covidjax.data.source import cache_root
 from covidjax.classify import check as classify_check, loss as objective
 from covidjax.denoise import check as denoise_check, loss as denoise_objective
 from covidjax.kernels import build
-from covidjax.training import loop, optimizer, sharding, state, steps
+from covidjax.training import compiled, loop, optimizer, sharding, state, steps
 
 STEPS = 100_000  # of the schedule; more than are measured
 
 
 def start() -> None:
     """What launch.py does before anything is computed, besides `keep_blocks`."""
-    steps.keep_compiled(cache_root() / "xla")
+    compiled.keep(cache_root() / "xla")
     build.load(cache_root() / "kernels")
 
 
@@ -104,8 +104,8 @@ class Training:
             else sharding.to_device(one, mesh)
         )
         self.key, self.compiled, self.on_cpu = jax.random.key(1), False, sharding.on_cpu(mesh)
-        compile_step = steps.compile_train_steps if several else steps.compile_train_step
-        self.step: Any = compile_step(mesh, loss_fn=loss_fn, optimizer=tx, ema_decay=config.ema)
+        options = {"loss_fn": loss_fn, "optimizer": tx, "ema_decay": config.ema}
+        self.step: Any = steps.compile_train_step(mesh, several=several, **options)
 
     def run(self, times: int) -> None:
         """Takes some steps (or calls of several) and waits for the last one."""

@@ -63,7 +63,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
     Raises:
       LadderError: runs that differ; says in what.
-      FileNotFoundError, predictions.RunError: a folder that is no finished classification run.
+      RunError: a folder that is no finished classification run.
     """
     runs = [read_run(folder) for folder in folders]
     damaged = [run for run in runs if not {"config", "data"} <= run.config.keys()]

@@ -65,6 +65,7 @@ def make_run(tmp_path_factory):
         )
         figures = {
             "experiment": "classify",
+            "data": "phantom",
             "splits": {"out_of_fold": {}},
             "classes": list(CLASSES),
             "threshold": {"values": [0.5, 0.5]},

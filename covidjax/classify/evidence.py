@@ -21,7 +21,7 @@ from covidjax.data.augment import normalize, to_float
 from covidjax.data.table import TASKS
 from covidjax.evidence import recalibration
 from covidjax.evidence.predictions import Predicted
-from covidjax.training import checkpoint, prediction, sharding, steps
+from covidjax.training import checkpoint, chunks, sharding, steps
 from covidjax.transfer import strategies
 
 Variables = Any
@@ -214,7 +214,7 @@ def _each(
     config: ml_collections.ConfigDict,
     network: Network,
 ) -> NDArray[Any]:
-    return prediction.predict_rows(
+    return chunks.predict_rows(
         compiled,
         jax.device_put(variables, sharding.replicated(network.mesh)),
         images,

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ from covidjax.classify import folds as fold_runs
 from covidjax.classify import report as classify_report
 from covidjax.classify.train import (
     Data,
+    Training,
     build,
     member_name,
-    on_own_devices,
     train_fold,
 )
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
-from covidjax.runs import devices, results, workdir
+from covidjax.runs import results, workdir
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, profile, record, steps
+from covidjax.training import distributed, fitting, record, steps
 from covidjax.transfer import initial
 from tfds_coronahack.paths import expanded
 
@@ -36,11 +35,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
     Raises:
       ValueError and its kind: a config that cannot work, wrong data, a workdir of another run.
-      loop.StoppedError, loop.NonFiniteError: see `loop.fit`.
+      StoppedError, NonFiniteError: see `loop.fit`.
     """
     start = time.time()
     classify_check.check(config)
-    mesh = devices.mesh_of(config)
+    mesh = fitting.mesh_of(config)
     other = load_external(config) if config.external else None
     prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
@@ -54,9 +53,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     folds = chosen_folds(config, every)
     splits.check_leaks(folds, table, prepared.same_pictures)
     # Of every fold, so that one alone trains as it does among the others.
-    schedule = make_schedule(
-        config, every, steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
-    )
+    dispatch = steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
+    schedule = fitting.make_schedule(config, min(len(fold.train) for fold in every), dispatch)
     if config.folds_from:
         fold_runs.check(config, folds, table, prepared)
     if init := config.get("init"):
@@ -90,12 +88,11 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         data = Data(prepared, images, labels, table, folds)
         network = build(config, mesh, schedule)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
-            predictions = [
-                train_fold(config, data, fold, network, folder, log) for fold in data.folds
-            ]
+            training = Training(config, data, network, folder, log)
+            predictions = [train_fold(training, fold) for fold in data.folds]
         if not main:  # it waits in `distributed.finish`
             return {}
-        network = on_own_devices(config, network)
+        network = fitting.on_own_devices(network)
         return classify_report.write(config, data, predictions, network, folder, start, other)
 
 
@@ -112,8 +109,7 @@ def load_external(config: ml_collections.ConfigDict) -> external.External:
 
 def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
     """A copy without `auto`: the epochs that data of that kind take, the split's validation."""
-    config = config.copy_and_resolve_references()
-    config.epochs = config.epochs or config.auto_epochs[kind]
+    config = fitting.resolved(config, kind)
     if config.validation == "auto":
         config.validation = "shifted" if config.split == "official" else "random"
     return config
@@ -162,33 +158,3 @@ def chosen_folds(config: ml_collections.ConfigDict, folds: list[splits.Fold]) ->
         numbers = ", ".join(str(fold.number) for fold in folds)
         raise ValueError(f"config.fold={config.fold!r} is no fold: give all or one of {numbers}")
     return chosen
-
-
-def make_schedule(
-    config: ml_collections.ConfigDict, folds: Sequence[splits.Fold], steps_per_dispatch: int = 1
-) -> loop.Schedule:
-    """The schedule, the same for all folds: epochs of the fold with the fewest training images.
-
-    Raises:
-      ValueError: no batch can be filled, or no update be made.
-    """
-    smallest = min(len(fold.train) for fold in folds)
-    if config.batch_size > smallest:
-        raise ValueError(
-            f"config.batch_size={config.batch_size} is more than the {smallest} training images"
-        )
-    total = config.epochs * (smallest // config.batch_size)
-    if config.optimizer.accumulate > total:
-        raise ValueError(
-            f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the {total} "
-            "batches of the run: there would be no update"
-        )
-    profile.check(config.profile, total)
-    return loop.Schedule(
-        steps=total,
-        batch_size=config.batch_size,
-        eval_every=max(1, -(-total // config.evaluations)),
-        log_every=config.log_every,
-        patience=config.patience,
-        steps_per_dispatch=steps_per_dispatch,
-    )

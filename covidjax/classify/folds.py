@@ -18,6 +18,7 @@ from covidjax import locking
 from covidjax.data import manifest, source
 from covidjax.data.splits import Fold
 from covidjax.runs import workdir
+from covidjax.runs.folder import look
 from tfds_coronahack.paths import expanded
 
 
@@ -31,16 +32,13 @@ def check(
     for fold in folds:
         folder = _folder(config, fold)
         setting = f"config.folds_from={config.folds_from}: {folder}"
-        try:
-            saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            before, data = saved["config"], saved["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or f"config.json: {error!r}"
-            raise ValueError(f"{setting} holds no run of {fold.name} ({reason})") from error
-        if not (folder / "results.json").exists():
+        run = look(folder)
+        if run.state == "unfinished":
             raise ValueError(f"{setting} is not finished")
+        if run.state != "finished" or not (run.about.get("config") and run.data):
+            raise ValueError(f"{setting} holds no run of {fold.name} ({run.note or 'damaged'})")
         if not (folder / "checkpoints").is_dir():
-            place = before.get("checkpoint_dir") or "nowhere"
+            place = run.setting("checkpoint_dir") or "nowhere"
             raise ValueError(
                 f"{setting} has its checkpoints in {place}: copy them to {folder / 'checkpoints'}"
             )
@@ -49,10 +47,10 @@ def check(
             "data": {
                 "fingerprint": prepared.fingerprint,
                 "split": manifest.digest([fold], table),
-                "external": data.get("external"),  # of the merged run alone
+                "external": run.data.get("external"),  # of the merged run alone
             },
         }
-        workdir.check_same(folder, saved, now, "config.folds_from")
+        workdir.check_same(folder, run.about, now, "config.folds_from")
 
 
 def gather(config: ml_collections.ConfigDict, folds: Sequence[Fold], folder: Path) -> None:

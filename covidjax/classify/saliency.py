@@ -19,6 +19,7 @@ from covidjax.evidence.estimates import group_codes
 from covidjax.evidence.metrics import call_classes
 from covidjax.evidence.resampling import percentiles
 from covidjax.images import thorax
+from covidjax.training.chunks import in_chunks
 
 IMAGES = 256  # whose maps are measured, drawn at random of those tested
 OF_A_CLASS = 64  # at least, where there are as many: the share outside is told by class too
@@ -171,21 +172,20 @@ def _gradcams(
     targets: NDArray[np.int64],
 ) -> Maps:
     """Each the mean of the scaled maps of the networks that tested the image."""
-    found: Maps = {}
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        padded = np.resize(part, CHUNK)
-        pixels = _images(tested, padded)
+
+    def mean_map(positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        pixels = _images(tested, rows[positions])
+        wanted = jnp.asarray(targets[rows[positions]])
         scaled = []
         for variables in members:
-            maps = np.asarray(
-                explain(variables, jnp.asarray(pixels[..., None]), jnp.asarray(targets[padded]))
-            )
+            maps = np.asarray(explain(variables, jnp.asarray(pixels[..., None]), wanted))
             peaks = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
             scaled.append(saliency.enlarge(maps / peaks, pixels.shape[1]))
-        mean = np.stack(scaled).mean(axis=0)
-        found |= {row: mean[place] for place, row in enumerate(part.tolist())}
-    return found
+        return np.stack(scaled).mean(axis=0)
+
+    if not len(rows):
+        return {}
+    return dict(zip(rows.tolist(), in_chunks(mean_map, len(rows), CHUNK), strict=True))
 
 
 def _occlude(config: ml_collections.ConfigDict) -> Callable[..., Any]:
@@ -206,13 +206,12 @@ def _occlusions(
     """
 
     def odds(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        found = []
-        for start in range(0, len(images), CHUNK):
-            part = images[start : start + CHUNK]
-            padded = jnp.asarray(np.resize(part, (CHUNK, *part.shape[1:]))[..., None])
-            each = [predict(v["params"], v["batch_stats"], padded) for v in members]
-            found.append(np.array(each, np.float64).mean(axis=0)[: len(part)])
-        p = np.clip(np.concatenate(found), FLOOR, 1 - FLOOR)
+        def mean_output(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            batch = jnp.asarray(images[rows][..., None])
+            outputs = [predict(v["params"], v["batch_stats"], batch) for v in members]
+            return np.array(outputs, np.float64).mean(axis=0)
+
+        p = np.clip(in_chunks(mean_output, len(images), CHUNK), FLOOR, 1 - FLOOR)
         return np.log(p) - np.log1p(-p)
 
     found: Maps = {}

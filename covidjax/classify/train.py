@@ -3,34 +3,31 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from covidjax.classify import check as classify_check
-from covidjax.classify import loss as objective
-from covidjax.data import batches, source, splits
+from covidjax.classify import loss
+from covidjax.data import source, splits
 from covidjax.data.augment import Augmentation
 from covidjax.data.table import TASKS
 from covidjax.evidence import metrics
-from covidjax.runs import devices
 from covidjax.training import (
     checkpoint,
+    chunks,
     distributed,
-    flops,
+    fitting,
     loop,
-    optimizer,
-    prediction,
-    profile,
     record,
-    sharding,
     state,
     steps,
 )
+from covidjax.training.fitting import Network
 from covidjax.transfer import initial, probe, strategies
 
 
@@ -53,20 +50,6 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-    """What all folds and members share: compiled once."""
-
-    model: Any
-    optimizer: Any
-    train_step: Any
-    train_steps: Any
-    predict: Any
-    mesh: Any
-    schedule: loop.Schedule
-    layout: Any = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Predictions:
     """Probabilities [n, classes] of one fold, as its networks give them.
 
@@ -80,7 +63,7 @@ class Predictions:
     test: NDArray[np.float64]
 
 
-def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule) -> Network:
+def build(config: ml_collections.ConfigDict, mesh: Mesh, schedule: loop.Schedule) -> Network:
     """The network and its compiled steps, the same for all folds."""
     model = classify_check.create_model(config)
     transfer = config.transfer.to_dict() if config.get("init") else {}
@@ -88,51 +71,50 @@ def build(config: ml_collections.ConfigDict, mesh: Any, schedule: loop.Schedule)
     if transfer and transfer["strategy"] != "probe":
         updates = schedule.steps // config.optimizer.accumulate
         rates = strategies.layer_rates(transfer["strategy"], transfer["layer_decay"], updates)
-    tx = optimizer.create(steps=schedule.steps, last=rates, **config.optimizer.to_dict())
-    strength = Augmentation(**config.augment.to_dict())
-    classes = len(TASKS[config.task].classes)
-    loss_fn = objective.make_loss(
+    loss_fn = loss.make_loss(
         model,
-        classes,
+        len(TASKS[config.task].classes),
         config.label_smoothing,
-        strength,
+        Augmentation(**config.augment.to_dict()),
         freeze_batch_norm=transfer.get("freeze_batch_norm", False),
     )
-    parts = {"loss_fn": loss_fn, **devices.step_options(config, model, tx, mesh)}
-    return Network(
-        model,
-        tx,
-        steps.compile_train_step(mesh, **parts),
-        steps.compile_train_steps(mesh, **parts),
-        steps.compile_predict(mesh, objective.make_predict(model, config.mirror)),
-        mesh,
-        schedule,
-        parts["layout"],
-    )
+
+    def compile_predict(mesh: Mesh) -> steps.PredictFn:
+        return steps.compile_predict(mesh, loss.make_predict(model, config.mirror))
+
+    return fitting.build(config, mesh, schedule, model, loss_fn, compile_predict, rates)
 
 
-def on_own_devices(config: ml_collections.ConfigDict, network: Network) -> Network:
-    """Of several processes' network: what one of them predicts with alone."""
-    if jax.process_count() == 1:
-        return network
-    mesh = sharding.make_mesh(jax.local_devices())
-    predict = steps.compile_predict(mesh, objective.make_predict(network.model, config.mirror))
-    return dataclasses.replace(network, predict=predict, mesh=mesh)
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What the networks of a run are trained with.
+
+    Attributes:
+      config: resolved.
+      data: of all folds.
+      network: compiled.
+      folder: the run's workdir.
+      log: the run's record.
+    """
+
+    config: ml_collections.ConfigDict
+    data: Data
+    network: Network
+    folder: Path
+    log: record.Record
 
 
-def train_fold(
-    config: ml_collections.ConfigDict,
-    data: Data,
-    fold: splits.Fold,
-    network: Network,
-    folder: Path,
-    log: record.Record,
-) -> Predictions:
+def train_fold(run: Training, fold: splits.Fold) -> Predictions:
     """Trains the members of a fold; the mean of their probabilities is its prediction."""
     outputs = []
-    for member in range(config.members):
-        name = member_name(config, fold, member)
-        outputs.append(train_member(config, data, fold, member, name, network, folder, log))
+    for member in range(run.config.members):
+        variables, _ = fit_member(run, fold, member)
+        outputs.append(
+            [
+                probabilities(run.config, run.network, variables, run.data.images, rows)
+                for rows in (fold.validation, fold.test)
+            ]
+        )
     return Predictions(fold, *(np.mean(part, axis=0) for part in zip(*outputs, strict=True)))
 
 
@@ -142,110 +124,75 @@ def member_name(config: ml_collections.ConfigDict, fold: splits.Fold, member: in
     return "-".join(part for part in parts if part)
 
 
-def train_member(
-    config: ml_collections.ConfigDict,
-    data: Data,
-    fold: splits.Fold,
-    member: int,
-    name: str,
-    network: Network,
-    folder: Path,
-    log: record.Record,
-) -> tuple[NDArray[np.float64], ...]:
-    """Trains one network; probabilities of the validation and the test images."""
-    variables, _ = fit_member(config, data, fold, member, name, network, folder, log)
-    return (
-        probabilities(config, network, variables, data.images, fold.validation),
-        probabilities(config, network, variables, data.images, fold.test),
-    )
-
-
 def fit_member(
-    config: ml_collections.ConfigDict,
-    data: Data,
+    run: Training,
     fold: splits.Fold,
     member: int,
-    name: str,
-    network: Network,
-    folder: Path,
-    log: record.Record,
     report: Callable[[int, float], None] | None = None,
-) -> tuple[Any, checkpoint.Progress]:
+) -> tuple[fitting.Variables, checkpoint.Progress]:
     """Trains one network on the fold's training images; the test images are not looked at.
 
     Args:
-      report: see `loop.fit`; of the AUROC on validation.
+      report: see `loop.Watch`; of the AUROC on validation.
 
     Returns:
       The variables that `config.select` names, and the progress, which holds the best AUROC.
     """
-    key = jax.random.fold_in(jax.random.key(config.seed), 1000 * fold.number + member)
-    init_key, train_key = jax.random.split(key)
-    image_shape = (*data.images.shape[1:], 1)
-    fresh = state.create(
-        network.model, network.optimizer, image_shape, init_key, network.mesh, network.layout
-    )
+    config, network = run.config, run.network
+    task = make_task(run, fold, member, report)
+    fresh = fitting.fresh_state(config, network, task.key)
+    with fitting.checkpoints_of(config, run.folder, task.name) as kept:
+        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
+            fresh = initial.begin(config.init, task.name, fresh)
+        if config.get("init") and config.transfer.strategy == "probe":
+            final, progress = fit_probe(run, fold, task, fresh, kept)
+        else:
+            final, progress = fitting.fit(config, network, task, fresh, kept, run.folder, run.log)
+        return fitting.chosen(config, network, kept, final, progress), progress
+
+
+def make_task(
+    run: Training,
+    fold: splits.Fold,
+    member: int,
+    report: Callable[[int, float], None] | None = None,
+) -> fitting.Task:
+    """The training of one member of a fold."""
+    config, data = run.config, run.data
     labels = data.labels[fold.train]
-    training = batches.train_batches(
+    number = 1000 * fold.number + member
+    training = fitting.training_batches(
+        config,
         data.images,
         fold.train,
-        labels,
-        objective.example_weights(labels, config.balance),
-        batch_size=config.batch_size,
-        seed=config.seed * 1_000_000 + 1000 * fold.number + member,
+        labels=labels,
+        weights=loss.example_weights(labels, config.balance),
         balanced=config.balance == "sampling",
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        seed=config.seed * 1_000_000 + number,
     )
 
-    def evaluate(current: state.TrainState) -> dict[str, float]:
-        part = sharding.whole(checkpoint.evaluated_part(current), network.mesh)
+    def evaluate(variables: fitting.Variables) -> dict[str, float]:
         seen = data.labels[fold.validation]
-        found = probabilities(config, network, part, data.images, fold.validation)
-        figures = metrics.classification_metrics(seen, found, None)
-        picked = np.clip(found[np.arange(len(found)), seen], 1e-7, 1)
+        outputs = probabilities(config, run.network, variables, data.images, fold.validation)
+        figures = metrics.classification_metrics(seen, outputs, None)
+        picked = np.clip(outputs[np.arange(len(outputs)), seen], 1e-7, 1)
         figures["loss"] = float(-np.mean(np.log(picked)))
         return {field: figures[field] for field in ("loss", "auroc", "balanced_accuracy")}
 
-    with devices.checkpoints_of(config, folder, name) as kept:
-        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
-            fresh = initial.begin(config.init, name, fresh)
-        if config.get("init") and config.transfer.strategy == "probe":
-            final, progress = fit_probe(config, data, fold, network, fresh, training, kept)
-            log.write(int(final.step), "validation", evaluate(final), name)
-        else:
-            final, progress = loop.fit(
-                fresh,
-                training,
-                step_fn=network.train_step,
-                several_fn=network.train_steps,
-                evaluate=evaluate,
-                monitor="auroc",
-                schedule=network.schedule,
-                key=train_key,
-                mesh=network.mesh,
-                checkpoints=kept,
-                record=log,
-                label=name,
-                quiet=config.quiet,
-                report=report,
-                flops_per_step=config.batch_size * flops.count(network.model, image_shape).train,
-                trace=profile.Trace(folder / "profile", config.profile),
-            )
-        variables = kept.chosen(final, progress, config.select)
-        variables = sharding.whole(variables, network.mesh)
-    return variables, progress
+    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    name = member_name(config, fold, member)
+    return fitting.Task(training, evaluate, "auroc", key, name, report)
 
 
 def probabilities(
     config: ml_collections.ConfigDict,
     network: Network,
-    variables: Any,
+    variables: fitting.Variables,
     images: NDArray[np.uint8],
     rows: Sequence[int] | NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Probabilities [rows, classes] of those images."""
-    found = prediction.predict_rows(
+    outputs = chunks.predict_rows(
         network.predict,
         variables,
         images,
@@ -253,40 +200,39 @@ def probabilities(
         batch_size=config.batch_size,
         mesh=network.mesh,
     )
-    return found.astype(np.float64)
+    return outputs.astype(np.float64)
 
 
 def fit_probe(
-    config: ml_collections.ConfigDict,
-    data: Data,
+    run: Training,
     fold: splits.Fold,
-    network: Network,
+    task: fitting.Task,
     fresh: state.TrainState,
-    training: Any,
     kept: checkpoint.Checkpoints,
 ) -> tuple[state.TrainState, checkpoint.Progress]:
-    """In place of `loop.fit`: a classifier on the features of a network that stands still."""
-    final, progress = kept.restore_last(fresh, training)
-    if progress.finished:
-        return final, progress
-    variables = checkpoint.evaluated_part(fresh)
-    # All images at once, so that every fold with the same weights finds the same file.
-    rows = np.sort(np.concatenate([fold.train, fold.validation, fold.test]))
-    options = {"mirror": config.mirror, "batch_size": config.batch_size, "mesh": network.mesh}
-    seen = probe.features(network.model, variables, data.images[rows], **options)
-    labels = data.labels[fold.train]
-    head = probe.fit_head(
-        seen[np.searchsorted(rows, fold.train)],
-        labels,
-        objective.example_weights(labels, config.balance),
-        seen[np.searchsorted(rows, fold.validation)],
-        data.labels[fold.validation],
-        objective.example_weights(data.labels[fold.validation], config.balance),
-        len(TASKS[config.task].classes),
-    )
-    final = probe.with_head(fresh, head)
-    progress = checkpoint.Progress(best_step=1, best_value=-head.loss, finished=True)
-    with kept.completed():
-        kept.save_best(final)
-        kept.save_last(final, training, progress)
+    """In place of `fitting.fit`: a classifier on the features of a network that stands still."""
+    config, data, network = run.config, run.data, run.network
+    final, progress = kept.restore_last(fresh, task.batches)
+    if not progress.finished:
+        variables = checkpoint.evaluated_part(fresh)
+        # All images at once, so that every fold with the same weights finds the same file.
+        rows = np.sort(np.concatenate([fold.train, fold.validation, fold.test]))
+        options = {"mirror": config.mirror, "batch_size": config.batch_size, "mesh": network.mesh}
+        seen = probe.features(network.model, variables, data.images[rows], **options)
+        train, validation = (
+            probe.Examples(
+                seen[np.searchsorted(rows, part)],
+                data.labels[part],
+                loss.example_weights(data.labels[part], config.balance),
+            )
+            for part in (fold.train, fold.validation)
+        )
+        head = probe.fit_head(train, validation, len(TASKS[config.task].classes))
+        final = probe.with_head(fresh, head)
+        progress = checkpoint.Progress(best_step=1, best_value=-head.loss, finished=True)
+        with kept.completed():
+            kept.save_best(final)
+            kept.save_last(final, task.batches, progress)
+    figures = fitting.evaluate(network, task, final)
+    run.log.write(int(final.step), "validation", figures, task.name)
     return final, progress

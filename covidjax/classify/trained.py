@@ -1,11 +1,8 @@
 """The networks of a finished classification run, with all that their predictions need."""
 
 import dataclasses
-import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,15 +16,11 @@ from covidjax.classify import loss as objective
 from covidjax.data import cache, preprocess
 from covidjax.evidence import recalibration
 from covidjax.images import reading
+from covidjax.runs import folder as runs
+from covidjax.runs.folder import RunError, Variables
 from covidjax.training import checkpoint
-from tfds_coronahack.paths import expanded, readable
 
 NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
-Variables = Mapping[str, Any]
-
-
-class RunError(ValueError):
-    """A folder whose networks cannot be used; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,71 +59,61 @@ def load(folder: Path | str) -> Trained:
     Raises:
       RunError: no such folder, no finished classification run in it, or damaged checkpoints.
     """
-    folder = expanded(folder)
+    run = runs.read(folder, "classify")
     try:
-        return _load(folder, read_json(folder, "config.json"), read_json(folder, "results.json"))
+        return _load(run)
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{folder}: config.json or results.json is damaged, or of another version: "
+            f"{run.folder}: config.json or results.json is damaged, or of another version: "
             f"{type(error).__name__} {error}"
         ) from error
 
 
-def _load(folder: Path, written: dict[str, Any], found: dict[str, Any]) -> Trained:
-    config = ml_collections.ConfigDict(written["config"])
-    if config.get("experiment") != "classify":
-        raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of classify")
-    if "map" not in (calibration := found.get("calibration") or {}):
+def _load(run: runs.Run) -> Trained:
+    config, results = run.config, run.results
+    if "map" not in (calibration := results.get("calibration") or {}):
         raise RunError(
-            f"{folder} was finished by an older covidjax, without one scale for its probabilities: "
-            "remove its results.json and give launch.py the same command and workdir; nothing is "
-            "trained again"
+            f"{run.folder} was finished by an older covidjax, without one scale for its "
+            "probabilities: remove its results.json and give launch.py the same command and "
+            "workdir; nothing is trained again"
         )
-    folds = len(found["threshold"]["values"])
-    names = checkpoint.network_names(checkpoint.root(config, folder))
+    folds = len(results["threshold"]["values"])
+    names = runs.networks(run)
     if len(names) != folds * config.members:
         raise RunError(
-            f"{checkpoint.root(config, folder)} holds {len(names)} networks, but the run has "
+            f"{checkpoint.root(config, run.folder)} holds {len(names)} networks, but the run has "
             f"{folds * config.members}"
         )
     return Trained(
-        folder,
+        run.folder,
         config,
-        tuple(found["classes"]),
-        found["data"] == "phantom",
+        tuple(results["classes"]),
+        run.phantom,
         calibration["map"],
         calibration["scale"],
-        found["threshold"]["value"],
-        str((found.get("audit") or {}).get("verdict") or NOT_AUDITED),
-        {name: restore(folder, config, name) for name in names},
+        results["threshold"]["value"],
+        str((results.get("audit") or {}).get("verdict") or NOT_AUDITED),
+        {name: restore(run, name, classify_check.create_model(config)) for name in names},
     )
 
 
-def restore(
-    folder: Path, config: ml_collections.ConfigDict, name: str, model: nn.Module | None = None
-) -> Variables:
-    """`params` and `batch_stats` of one network: of its best epoch, or with select=last its last.
-
-    They lie on the first device, whatever the run was trained on.
+def restore(run: runs.Run, name: str, model: nn.Module) -> Variables:
+    """`params` and `batch_stats` of one network, on the first device.
 
     Args:
-      folder: the run's workdir.
-      config: the run's.
+      run: whose.
       name: of the network, "" where there is one.
-      model: the config's; default a classifier.
+      model: that its weights must fit.
 
     Raises:
       RunError: the checkpoint is missing, damaged, or of another network.
     """
-    kept = checkpoint.root(config, folder) / name
+    variables = runs.read_network(run, name)
     try:
-        os.fspath(kept).encode()  # what tensorstore wants
-        found = checkpoint.read_evaluated(kept, config.select)
-        _check_shapes(found, config, model or classify_check.create_model(config))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RunError(f"the checkpoint {readable(kept)} cannot be read: {reason}") from error
-    return jax.device_put(found, jax.devices()[0])
+        _check_shapes(variables, run.config, model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise runs.unreadable(run, name, error) from error
+    return jax.device_put(variables, jax.devices()[0])
 
 
 def make_predict(run: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
@@ -183,17 +166,3 @@ def _check_shapes(
     if kinds[0] != kinds[1]:
         other = sorted(name for name, _ in kinds[0].items() ^ kinds[1].items())
         raise ValueError(f"it holds another network than config.json says, see {other[0]}")
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a run's folder, or RunError."""
-    try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        if (folder / "config.json").exists():
-            reason = f"the run in {folder} is not finished; launch.py with its --workdir goes on"
-        else:
-            reason = f"{folder} holds no run: it has no {name}"
-        raise RunError(reason) from error
-    except ValueError as error:
-        raise RunError(f"{folder / name} is damaged: {error}") from error

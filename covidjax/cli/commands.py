@@ -65,10 +65,10 @@ def prepare_device() -> None:
 
     from covidjax.data.source import cache_root
     from covidjax.runs import devices
-    from covidjax.training import steps
+    from covidjax.training import compiled
 
     logging.set_verbosity(logging.ERROR)  # orbax warns of what read-only checkpoints are
-    steps.keep_compiled(cache_root() / "xla")
+    compiled.keep(cache_root() / "xla")
     devices.prepare()
 
 

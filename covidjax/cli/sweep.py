@@ -26,7 +26,7 @@ from covidjax.cli import sweep_table
 from covidjax.cli.command_line import config_name, config_path
 from covidjax.runs import results
 from covidjax.runs.fields import flatten, listed, nearest
-from covidjax.training.loop import StoppedError
+from covidjax.training.signals import StoppedError
 from tfds_coronahack.paths import expanded
 
 FOLDS = "folds"  # the sweep whose points are the folds of one cross-validation

@@ -9,7 +9,7 @@ takes its own part.
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grain
@@ -79,51 +79,6 @@ def train_batches(
     positions = _shuffled(members, lengths, batch_size, seed)
     cut = _Cut(images, rows, {"labels": labels, "weights": weights}, local)
     steps = grain.MapDataset.range(sys.maxsize).map(positions).map(cut)
-    return iter(steps.to_iter_dataset(READ_OPTIONS))
-
-
-def eval_batches(
-    images: NDArray[np.uint8],
-    rows: NDArray[np.integer],
-    labels: NDArray[np.integer],
-    *,
-    batch_size: int,
-    process_index: int,
-    process_count: int,
-) -> Iterator[Batch]:
-    """Batches that hold each example once, in the order of `rows`.
-
-    The last batch is filled up with copies of the last example, whose "mask" is 0 and whose "index"
-    is -1. Every process gets the same number of batches.
-
-    Args:
-      images: uint8 [m, height, width], the pixel cache.
-      rows: int [n], the rows of `images` to evaluate.
-      labels: int [n], class of each (passed on as they are).
-      batch_size: examples of the global batch, a multiple of `process_count`.
-      process_index, process_count: which part of each global batch to yield.
-
-    Returns:
-      An iterator of {"images": uint8 [b, height, width, 1], "labels": int32 [b], "mask": float32
-      [b], 1 for an example and 0 for filling, "index": int32 [b], position in `rows`}.
-
-    Raises:
-      ValueError: sizes that do not fit each other; the message has the numbers.
-    """
-    rows, labels = _check(images, rows, labels)
-    local = _local_slice(batch_size, process_index, process_count)
-    total = -(-len(rows) // batch_size) * batch_size
-    position = np.minimum(np.arange(total), len(rows) - 1)
-    mask = np.arange(total) < len(rows)
-    columns = {
-        "labels": labels[position],
-        "mask": mask.astype(np.float32),
-        "index": np.where(mask, position, -1).astype(np.int32),
-    }
-    cut = _Cut(images, rows[position], columns, local)
-    steps = grain.MapDataset.range(total // batch_size).map(
-        lambda step: cut(np.arange(step * batch_size, (step + 1) * batch_size))
-    )
     return iter(steps.to_iter_dataset(READ_OPTIONS))
 
 

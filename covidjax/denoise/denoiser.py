@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.classify import trained
-from covidjax.classify.trained import RunError, Variables
 from covidjax.data.noise import NOISES, Noise
 from covidjax.denoise import check as denoise_check
 from covidjax.denoise import loss as denoise_objective
+from covidjax.runs import folder as runs
+from covidjax.runs.folder import RunError, Variables
 from covidjax.runs.prepared import load_kernels
-from tfds_coronahack.paths import expanded
+from covidjax.training.chunks import in_chunks
 
 Floats = NDArray[np.float32]
 CHUNK_PIXELS = 16 * 128 * 128  # denoised at once
@@ -55,15 +56,16 @@ class Denoiser:
             levels = estimated_levels(images)
         given = np.zeros(len(images)) if levels is None else np.asarray(levels)
         scaled = (given / NOISES[self.noise.kind].high).astype(np.float32)
-        size = min(len(images), max(1, CHUNK_PIXELS // (images[0].size if len(images) else 1)))
-        output = np.empty_like(images)
-        for start in range(0, len(images), max(size, 1)):
-            # The last chunk is filled with copies: one shape, one program.
-            rows = np.minimum(np.arange(start, start + size), len(images) - 1)
+        if not len(images):
+            return images.copy()
+
+        def denoised(rows: NDArray[np.int64]) -> Floats:
             params, stats = self.variables["params"], self.variables["batch_stats"]
-            found = np.asarray(self.apply(params, stats, images[rows, :, :, None], scaled[rows]))
-            output[start : start + size] = found[: len(images) - start, :, :, 0]
-        return np.clip(output, 0, 1)
+            output = self.apply(params, stats, images[rows, :, :, None], scaled[rows])
+            return np.clip(np.asarray(output)[..., 0], 0, 1)
+
+        size = min(len(images), max(1, CHUNK_PIXELS // images[0].size))
+        return in_chunks(denoised, len(images), size)
 
 
 def load_denoiser(folder: Path | str) -> Denoiser:
@@ -72,22 +74,13 @@ def load_denoiser(folder: Path | str) -> Denoiser:
     Raises:
       RunError: no such folder, no finished denoising run in it, or damaged checkpoints.
     """
-    folder = expanded(folder)
-    written = trained.read_json(folder, "config.json")
-    found = trained.read_json(folder, "results.json")
+    run = runs.read(folder, "denoise")
     try:
-        config = ml_collections.ConfigDict(written["config"])
-        if config.get("experiment") != "denoise":
-            raise RunError(f"{folder} holds a run of {config.get('experiment')}, not of denoise")
-        model = denoise_check.create_model(config)
-        return create(
-            config,
-            trained.restore(folder, config, "", model),
-            phantom=found["data"] == "phantom",
-        )
+        model = denoise_check.create_model(run.config)
+        return create(run.config, trained.restore(run, "", model), phantom=run.phantom)
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{folder}: config.json or results.json is damaged, or of another version: "
+            f"{run.folder}: config.json is damaged, or of another version: "
             f"{type(error).__name__} {error}"
         ) from error
 

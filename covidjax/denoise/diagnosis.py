@@ -26,6 +26,8 @@ from covidjax.data.table import task_labels
 from covidjax.denoise.measures.classical import Images
 from covidjax.denoise.measures.diagnosis_kept import diagnosis_kept
 from covidjax.evidence import recalibration
+from covidjax.runs import folder as runs
+from covidjax.training.chunks import in_chunks
 from tfds_coronahack.paths import expanded
 
 PREFIX = "run:"
@@ -77,7 +79,7 @@ def load(
     Raises:
       DiagnosisError: another form, a task of more than two classes, other data, one of the images
         (or another of its patient) was trained or chosen with, images prepared another way.
-      trained.RunError: no finished classification run there.
+      RunError: no finished classification run there.
     """
     if not text.startswith(PREFIX) or text == PREFIX:
         raise DiagnosisError(f"config.classifier={text!r}: write run:WORKDIR of a classifier's run")
@@ -176,13 +178,12 @@ def _probabilities(
     compiled: Callable[..., Any], variables: trained.Variables, images: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
     """[n, classes] of one network, CHUNK images at a time."""
-    parts = []
-    for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
-        padded = np.pad(part, ((0, CHUNK - len(part)), (0, 0), (0, 0)))[..., None]
-        found = compiled(variables["params"], variables["batch_stats"], jnp.asarray(padded))
-        parts.append(np.asarray(found, np.float64)[: len(part)])
-    return np.concatenate(parts)
+
+    def outputs(rows: NDArray[np.int64]) -> jax.Array:
+        batch = jnp.asarray(images[rows][..., None])
+        return compiled(variables["params"], variables["batch_stats"], batch)
+
+    return in_chunks(outputs, len(images), CHUNK).astype(np.float64)
 
 
 def _check_unseen(
@@ -194,7 +195,7 @@ def _check_unseen(
     rows: NDArray[np.int64],
 ) -> None:
     """Raises DiagnosisError where one of the images was trained or chosen with."""
-    fingerprint = trained.read_json(run.folder, "config.json")["data"]["fingerprint"]
+    fingerprint = str(runs.read(run.folder).data["fingerprint"])
     if fingerprint != prepared.fingerprint:
         raise DiagnosisError(
             f"{where} was trained on other data ({fingerprint[:8]}) than the denoiser "

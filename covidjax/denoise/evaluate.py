@@ -36,6 +36,7 @@ from covidjax.denoise.measures.classical import Denoise, Images, Tuned
 from covidjax.denoise.measures.noise_spectrum import radial_spectrum
 from covidjax.evidence.paired_means import means_with_intervals
 from covidjax.runs.fields import listed
+from covidjax.training.chunks import in_chunks
 
 CHUNK = 16  # images a call
 EDGE_SIDE = 64  # pixels of the synthetic edges
@@ -169,15 +170,12 @@ def _denoised(
 def _noisy(case: Case, images: Images, seed: int, purpose: str) -> Images:
     """The images with noise that depends on seed, case, purpose and each image's number alone."""
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(f"{purpose} {case.name}".encode()))
-    parts = []
-    for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
-        padded = np.pad(part, ((0, CHUNK - len(part)), (0, 0), (0, 0)))
-        levels = jnp.full(CHUNK, case.level, jnp.float32)
-        numbers = start + jnp.arange(CHUNK)
-        made = _add(padded[..., None], levels, key, numbers, case.noise)
-        parts.append(np.asarray(made)[: len(part), ..., 0])
-    return np.concatenate(parts)
+    levels = jnp.full(CHUNK, case.level, jnp.float32)
+
+    def noisy(rows: NDArray[np.int64]) -> Images:
+        return np.asarray(_add(images[rows][..., None], levels, key, rows, case.noise))[..., 0]
+
+    return in_chunks(noisy, len(images), CHUNK)
 
 
 _add = jax.jit(

@@ -14,10 +14,11 @@ from covidjax.denoise import cases as denoise_cases
 from covidjax.denoise import check as denoise_check
 from covidjax.denoise import diagnosis as denoise_diagnosis
 from covidjax.denoise import report as denoise_report
-from covidjax.denoise.train import Data, Network, build, on_own_devices, train
-from covidjax.runs import devices, results, workdir
+from covidjax.denoise.train import Data, build, train
+from covidjax.runs import results, workdir
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, loop, profile, record, steps
+from covidjax.training import distributed, fitting, record, steps
+from covidjax.training.fitting import Network
 from tfds_coronahack.paths import expanded
 
 STRATA = "pneumonia"  # the task whose classes the split keeps in balance; nothing else uses labels
@@ -28,12 +29,12 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
     Raises:
       ValueError and its kind: a config that cannot work, wrong data, a workdir of another run.
-      loop.StoppedError, loop.NonFiniteError: see `loop.fit`.
+      StoppedError, NonFiniteError: see `loop.fit`.
     """
     start = time.time()
     denoise_check.check(config)
     denoise_cases.check(config)
-    mesh = devices.mesh_of(config)
+    mesh = fitting.mesh_of(config)
     config, data = load(config)
     phantom = data.prepared.kind == "phantom"
     main = distributed.is_coordinator()
@@ -59,7 +60,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             variables, progress = train(config, data, network, folder, log)
         if not main:  # it waits in `distributed.finish`
             return {}
-        network = on_own_devices(config, network)
+        network = fitting.on_own_devices(network)
         return denoise_report.write(
             config, data, network, variables, progress, folder, start, classifier
         )
@@ -78,7 +79,7 @@ def load(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, 
       ValueError and its kind: wrong data, a split that cannot be made.
     """
     prepared = prepared_data(config)
-    config = resolved(config, prepared.kind)
+    config = fitting.resolved(config, prepared.kind)
     table = read_table(prepared.path)
     labels = task_labels(table, STRATA)
     if config.data.manifest:
@@ -105,39 +106,4 @@ def make_network(config: ml_collections.ConfigDict, data: Data, mesh: jax.shardi
     """The network of a resolved config with its compiled steps, on the fastest kernels."""
     load_kernels(config)
     dispatch = steps.steps_per_dispatch(config.steps_per_dispatch, mesh)
-    return build(config, mesh, make_schedule(config, len(data.fold.train), dispatch))
-
-
-def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.ConfigDict:
-    """A copy with the steps that data of that kind take."""
-    config = config.copy_and_resolve_references()
-    config.steps = config.steps or config.auto_steps[kind]
-    return config
-
-
-def make_schedule(
-    config: ml_collections.ConfigDict, images: int, steps_per_dispatch: int = 1
-) -> loop.Schedule:
-    """The schedule of a resolved config.
-
-    Raises:
-      ValueError: no batch can be filled, or no update be made.
-    """
-    if config.batch_size > images:
-        raise ValueError(
-            f"config.batch_size={config.batch_size} is more than the {images} training images"
-        )
-    if config.optimizer.accumulate > config.steps:
-        raise ValueError(
-            f"config.optimizer.accumulate={config.optimizer.accumulate} is more than the "
-            f"{config.steps} batches of the run: there would be no update"
-        )
-    profile.check(config.profile, config.steps)
-    return loop.Schedule(
-        steps=config.steps,
-        batch_size=config.batch_size,
-        eval_every=max(1, -(-config.steps // config.evaluations)),
-        log_every=config.log_every,
-        patience=config.patience,
-        steps_per_dispatch=steps_per_dispatch,
-    )
+    return build(config, mesh, fitting.make_schedule(config, len(data.fold.train), dispatch))

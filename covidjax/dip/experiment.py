@@ -66,7 +66,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
     Raises:
       ValueError and its kind: a config that cannot work, wrong data, a workdir of another run.
-      loop.StoppedError: by a signal; finished images stay, the same command does the others.
+      StoppedError: by a signal; finished images stay, the same command does the others.
     """
     start = time.time()
     check(config)

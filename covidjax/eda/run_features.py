@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from covidjax.classify import trained
 from covidjax.data import source
 from covidjax.data.augment import normalize, to_float
 from covidjax.runs.prepared import cached_pixels
+from covidjax.training.chunks import in_chunks
 from covidjax.transfer import strategies
 from tfds_coronahack.paths import expanded
 
@@ -19,7 +19,7 @@ BATCH = 256
 
 
 def load_run(folder: str) -> trained.Trained:
-    """The run of `config.run`. Raises trained.RunError where it cannot be used."""
+    """The run of `config.run`. Raises RunError where it cannot be used."""
     return trained.load(expanded(folder))
 
 
@@ -35,12 +35,11 @@ def run_features(
     def seen(params: Any, batch_stats: Any, pixels: jax.Array) -> jax.Array:
         return strategies.features(model, params, batch_stats, normalize(to_float(pixels)))
 
-    found = []
-    for start in range(0, len(rows), BATCH):
-        part = np.asarray(images[rows[start : start + BATCH]])[..., None]
-        # One shape for all calls, so that it is compiled once.
-        padded = np.pad(part, ((0, BATCH - len(part)), (0, 0), (0, 0), (0, 0)))
-        out = seen(variables["params"], variables["batch_stats"], jnp.asarray(padded))
-        found.append(np.asarray(out, np.float32)[: len(part)])
+    def outputs(positions: NDArray[np.int64]) -> jax.Array:
+        batch = np.asarray(images[rows[positions]])[..., None]
+        return seen(variables["params"], variables["batch_stats"], batch)
+
     what = f"{run.config.model.name} {name}".strip() + f" (run {run.folder.name}"
-    return np.concatenate(found), what + (", trained on PHANTOM images)" if run.phantom else ")")
+    return in_chunks(outputs, len(rows), BATCH).astype(np.float32), what + (
+        ", trained on PHANTOM images)" if run.phantom else ")"
+    )

@@ -1,6 +1,5 @@
 """The predictions of one split, and reading them back from a finished run."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,13 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.evidence.metrics import Floats, Ints
-from tfds_coronahack.paths import expanded
+from covidjax.runs import folder as runs
+from covidjax.runs.folder import RunError
 
 TESTED = ("test", "out_of_fold")  # the splits that chose nothing
-
-
-class RunError(ValueError):
-    """A folder that holds no finished classification run, or a damaged one."""
 
 
 class Predicted(NamedTuple):
@@ -63,14 +59,12 @@ def read_run(folder: Path | str) -> Run:
     """Reads `results.json`, `config.json` and the predictions of the tested split.
 
     Raises:
-      FileNotFoundError: one of them is not there.
-      RunError: they are damaged, of another experiment, or do not fit one another.
+      FileNotFoundError: the predictions are not there.
+      RunError: no finished classification run, a damaged one, or parts that do not fit.
     """
-    folder = expanded(folder)
-    results, config = (_read_json(folder / name) for name in ("results.json", "config.json"))
+    run = runs.read(folder, "classify")
+    folder, results, config = run.folder, dict(run.results), dict(run.about)
     try:
-        if results["experiment"] != "classify":
-            raise RunError(f"{folder} is a run of {results['experiment']}, not of classify")
         split = next((name for name in TESTED if name in results["splits"]), TESTED[0])
         classes, thresholds = list(map(str, results["classes"])), results["threshold"]["values"]
         if not isinstance(results["classes"], list):
@@ -131,15 +125,3 @@ def read_predictions(
         folds,
         cuts,
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}: give the workdir of a finished classify run")
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(contents, dict):
-        raise RunError(f"{path} is damaged: it holds no object")
-    return contents

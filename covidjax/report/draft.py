@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from covidjax.report import numbering
-from covidjax.report.collect import Run
 from covidjax.report.document import (
     Author,
     Block,
@@ -27,6 +26,7 @@ from covidjax.report.sections import (
     words,
 )
 from covidjax.report.sections.references import REFERENCES
+from covidjax.runs.folder import Run
 
 PHANTOM_ALL = "PHANTOM: every image is synthetic. Nothing in this report says anything of patients."
 PHANTOM_SOME = (

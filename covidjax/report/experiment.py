@@ -20,8 +20,9 @@ from covidjax.report.live import serve
 from covidjax.report.sections import back_sections, figures
 from covidjax.runs import results
 from covidjax.runs.fields import listed
+from covidjax.runs.folder import Run, read_object
 from covidjax.runs.workdir import WorkdirError
-from covidjax.training.loop import StoppedError
+from covidjax.training.signals import StoppedError
 
 NAMES = ("report.md", "report.html", "report.tex")
 HIGHEST_PORT = 65_535
@@ -66,7 +67,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict[str, Any]:
     """Writes the report of all runs into the folder, whose lock is held."""
     edited = keep.read_authors(folder / "report.md")
-    before = collect.read_object(folder / "results.json")[0].get("files")
+    before = read_object(folder / "results.json")[0].get("files")
     known = before if isinstance(before, Mapping) else {}
     about = {
         "config": json.loads(config.to_json()),
@@ -148,7 +149,7 @@ def write_tables(sections: Sequence[Section], folder: Path) -> None:
                 page.write_table(folder / "tables", block.name, block.frame, "", marked)
 
 
-def data_kind(runs: Sequence[collect.Run]) -> str:
+def data_kind(runs: Sequence[Run]) -> str:
     """phantom where any run is: nobody may take the report for one of patients alone."""
     return "phantom" if any(run.phantom for run in runs) else "coronahack"
 
@@ -159,7 +160,7 @@ def _check_folder(folder: Path) -> None:
         raise WorkdirError(f"--workdir={folder} is a file; choose a folder")
     if not folder.exists() or not any(entry.name != ".lock" for entry in folder.iterdir()):
         return
-    config = collect.read_object(folder / "config.json")[0].get("config")
+    config = read_object(folder / "config.json")[0].get("config")
     if not isinstance(config, Mapping) or config.get("experiment") != "report":
         raise WorkdirError(f"--workdir={folder} holds no report but something else; choose another")
 

@@ -1,17 +1,13 @@
 """The train and predict steps: pure functions, and the one place that compiles and keeps them."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
-import filelock
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from covidjax.training import distributed, sharding
 from covidjax.training.state import TrainState
@@ -20,12 +16,13 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 # (params, batch_stats, batch, key) -> (loss, (metrics, new batch_stats))
 LossFn = Callable[[Any, Any, Batch, jax.Array], tuple[jax.Array, tuple[Metrics, Any]]]
+# (state, batch, key) -> (next state, metrics)
+StepFn = Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
 # (params, batch_stats, images) -> outputs with a leading batch axis
 PredictFn = Callable[[Any, Any, jax.Array], jax.Array]
 
 # Of an accelerator: enough for the host to keep ahead of a small network's steps.
 STEPS_PER_DISPATCH = 8
-COMPILED_BYTES = 2 * 1024**3  # of all compiled programs that are kept
 
 
 def train_step(
@@ -143,47 +140,33 @@ def steps_per_dispatch(asked: int, mesh: Mesh) -> int:
 def compile_train_step(
     mesh: Mesh,
     *,
-    loss_fn: LossFn,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float,
-    accumulate: int = 1,
+    several: bool = False,
     layout: TrainState | None = None,
-) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
+    **options: Any,
+) -> StepFn:
     """`train_step` jitted over the mesh: state donated, batch cut by example.
 
-    `layout` says how the state lies (`state.layout_of`); default whole on every device.
+    Args:
+      mesh: the devices.
+      several: compiles `train_steps` instead, for batches of `sharding.several_to_device`.
+      layout: how the state lies (`state.layout_of`); default whole on every device.
+      options: of `train_step`: loss_fn, optimizer, ema_decay, accumulate.
     """
-    options = _options(mesh, loss_fn, optimizer, ema_decay, accumulate, layout)
-    return _compile(partial(train_step, **options), mesh, sharding.by_example(mesh), layout)
+    if layout is not None:
+        options |= _where_it_lies(mesh, options["loss_fn"], layout)
+    whole = sharding.replicated(mesh)
+    parts = sharding.stacked_by_example(mesh) if several else sharding.by_example(mesh)
+    compiled = jax.jit(
+        partial(train_steps if several else train_step, **options),
+        in_shardings=(layout or whole, parts, whole),
+        out_shardings=(layout or whole, whole),
+        donate_argnums=0,
+    )
+    return together(compiled, mesh)
 
 
-def compile_train_steps(
-    mesh: Mesh,
-    *,
-    loss_fn: LossFn,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float,
-    accumulate: int = 1,
-    layout: TrainState | None = None,
-) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
-    """`train_steps` jitted likewise, for batches of `sharding.several_to_device`."""
-    options = _options(mesh, loss_fn, optimizer, ema_decay, accumulate, layout)
-    several = partial(train_steps, **options)
-    return _compile(several, mesh, sharding.stacked_by_example(mesh), layout)
-
-
-def _options(
-    mesh: Mesh,
-    loss_fn: LossFn,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float,
-    accumulate: int,
-    layout: TrainState | None,
-) -> dict[str, Any]:
-    """Of `train_step`. With a layout parameters are gathered for the loss, gradients scattered."""
-    options = {"optimizer": optimizer, "ema_decay": ema_decay, "accumulate": accumulate}
-    if layout is None:
-        return {"loss_fn": loss_fn, **options}
+def _where_it_lies(mesh: Mesh, loss_fn: LossFn, layout: TrainState) -> dict[str, Any]:
+    """Options of `train_step`: parameters are gathered for the loss, gradients scattered."""
     everywhere = sharding.replicated(mesh)
 
     def gathered(params: Any, *others: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
@@ -192,20 +175,7 @@ def _options(
     def place(gradients: Any) -> Any:
         return jax.lax.with_sharding_constraint(gradients, layout.params)
 
-    return {"loss_fn": gathered, "place": place, **options}
-
-
-def _compile(
-    step: Callable[..., Any], mesh: Mesh, parts: NamedSharding, layout: TrainState | None
-) -> Callable[..., Any]:
-    whole = sharding.replicated(mesh)
-    compiled = jax.jit(
-        step,
-        in_shardings=(layout or whole, parts, whole),
-        out_shardings=(layout or whole, whole),
-        donate_argnums=0,
-    )
-    return together(compiled, mesh)
+    return {"loss_fn": gathered, "place": place}
 
 
 def together(function: Any, mesh: Mesh) -> Callable[..., Any]:
@@ -234,41 +204,3 @@ def compile_predict(mesh: Mesh, predict_fn: PredictFn) -> PredictFn:
     whole, parts = sharding.replicated(mesh), sharding.by_example(mesh)
     compiled = jax.jit(predict_fn, in_shardings=(whole, whole, parts), out_shardings=whole)
     return together(compiled, mesh)
-
-
-def keep_compiled(folder: Path) -> None:
-    """From now on JAX keeps compiled programs in `folder`, of 2 GiB the most recently used.
-
-    Small programs too, for a run's first step needs a dozen of them. Several runs may share the
-    folder. Where JAX has been given a folder already (JAX_COMPILATION_CACHE_DIR) nothing changes;
-    where `folder` cannot be written to there is a warning, and programs are not kept.
-    """
-    if jax.config.values["jax_compilation_cache_dir"]:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            _remove_unfinished(folder)
-        Path.home()  # without one JAX's own cache fails at every program
-    except (OSError, RuntimeError) as error:
-        warnings.warn(
-            f"compiled programs are not kept, so every start compiles anew: {error}. "
-            "Set COVIDJAX_CACHE, and HOME, to folders that can be written to.",
-            stacklevel=2,
-        )
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Removes the programs that a killed process was writing.
-
-    JAX writes NAME-cache, then NAME-atime. Without the second it would keep nothing any more, and
-    half of the first would never be replaced.
-    """
-    with filelock.FileLock(folder / ".lockfile", timeout=10):  # JAX's own lock
-        for program in folder.glob("*-cache"):
-            if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
-                program.unlink()

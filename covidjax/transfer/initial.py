@@ -1,10 +1,8 @@
 """A train state with weights that exist; and the check that they never saw the test images."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -16,10 +14,10 @@ import pandas as pd
 from covidjax.data import manifest
 from covidjax.data.source import Prepared
 from covidjax.data.splits import Fold, LeakError
+from covidjax.runs import folder as runs
 from covidjax.training import sharding
 from covidjax.training.state import TrainState
 from covidjax.transfer import convert, sources
-from tfds_coronahack.paths import expanded
 
 RUN = "run:"
 
@@ -34,36 +32,38 @@ def load(init: str, network: str, variables: Mapping[str, Any]) -> tuple[dict[st
       variables: fresh `params` and `batch_stats`, or their shapes.
 
     Raises:
-      sources.SourceError, convert.MismatchError: nothing there, or nothing that fits.
+      RunError, sources.SourceError, convert.MismatchError: nothing there, or nothing that fits.
     """
     if not init.startswith(RUN):
         return convert.from_torch(sources.read(init), variables)
-    workdir, chosen = run_network(init, network)
-    saved = sources.read_run(workdir, chosen)
-    return convert.from_run(saved, variables, f"{RUN}{workdir}{'#' * bool(chosen)}{chosen}")
+    run, chosen = run_network(init, network)
+    saved = runs.read_network(run, chosen)
+    return convert.from_run(saved, variables, f"{RUN}{run.folder}{'#' * bool(chosen)}{chosen}")
 
 
-def run_network(init: str, network: str) -> tuple[Path, str]:
-    """Folder and network of `run:WORKDIR[#NETWORK]`.
+def run_network(init: str, network: str) -> tuple[runs.Run, str]:
+    """The run of `run:WORKDIR[#NETWORK]`, and the name of a network of it.
 
     Without `#NETWORK` the one called like `network`, else the first one of the same fold, else the
     first.
 
     Raises:
-      SourceError: no such run or network.
+      RunError, SourceError: no such run or network.
     """
     name, _, wanted = init.removeprefix(RUN).partition("#")
-    workdir = expanded(name)
-    networks = sources.run_networks(workdir)
+    run = runs.read(name)
+    networks = runs.networks(run)
+    if not networks:
+        raise sources.SourceError(f"config.init={init}: the run's checkpoints are gone")
     if wanted:
         if wanted not in networks:
             known = ", ".join(networks) if networks != [""] else "one without a name"
             raise sources.SourceError(
                 f"config.init={init}: the run has no such network; it has {known}"
             )
-        return workdir, wanted
+        return run, wanted
     of_fold = [name for name in networks if name.split("-")[0] == network.split("-")[0]]
-    return workdir, network if network in networks else (of_fold or networks)[0]
+    return run, network if network in networks else (of_fold or networks)[0]
 
 
 def begin(init: str, network: str, state: TrainState) -> TrainState:
@@ -106,7 +106,7 @@ def check(
       table, prepared: the data.
 
     Raises:
-      sources.SourceError, convert.MismatchError: nothing there, or nothing that fits.
+      RunError, sources.SourceError, convert.MismatchError: nothing there, or nothing that fits.
       LeakError: an earlier run was trained on, or chose its epoch by, images of a fold's test part
         or of their groups.
     """
@@ -125,8 +125,8 @@ def check(
 def _check_unseen(
     init: str, network: str, fold: Fold, table: pd.DataFrame, prepared: Prepared
 ) -> None:
-    workdir, chosen = run_network(init, network)
-    data = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["data"]
+    run, chosen = run_network(init, network)
+    workdir, data = run.folder, run.data
     phantom = prepared.kind == "phantom"
     # Phantoms share their names, not their images.
     if phantom != (data["kind"] == "PHANTOM"):

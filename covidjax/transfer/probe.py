@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from covidjax import locking
 from covidjax.data.augment import normalize, to_float
 from covidjax.data.source import cache_root
-from covidjax.training import prediction, steps
+from covidjax.training import chunks, steps
 from covidjax.training.state import TrainState
 from covidjax.transfer import strategies
 
@@ -73,7 +73,7 @@ def features(
             [strategies.features(model, params, batch_stats, view) for view in views], axis=1
         )
 
-    found = prediction.predict_rows(
+    found = chunks.predict_rows(
         steps.compile_predict(mesh, pooled),
         variables,
         images,
@@ -87,22 +87,29 @@ def features(
     return found
 
 
+class Examples(NamedTuple):
+    """What a head is fitted or chosen on.
+
+    Attributes:
+      features: [n, views, features]; every view of an image is an example of its own.
+      labels: int [n].
+      weights: [n], of each image in the loss.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.integer]
+    weights: NDArray[np.floating]
+
+
 def fit_head(
-    train: NDArray[np.float32],
-    labels: NDArray[np.integer],
-    weights: NDArray[np.floating],
-    validation: NDArray[np.float32],
-    validation_labels: NDArray[np.integer],
-    validation_weights: NDArray[np.floating],
+    train: Examples,
+    validation: Examples,
     classes: int,
     strengths: Sequence[float] = STRENGTHS,
 ) -> Head:
     """Logistic regression with the L2 penalty that does best on the validation features.
 
     Args:
-      train, validation: [n, views, features]; every view of an image is an example of its own.
-      labels, validation_labels: int [n].
-      weights, validation_weights: of each image in the loss.
       classes: of the classifier; those without an example get a probability near 0.
       strengths: scikit-learn's C, to choose from.
 
@@ -111,13 +118,14 @@ def fit_head(
     """
     from sklearn.linear_model import LogisticRegression  # a second to import
 
-    views, size = train.shape[1:]
-    flat = train.reshape(-1, size).astype(np.float64)
+    views, size = train.features.shape[1:]
+    flat = train.features.reshape(-1, size).astype(np.float64)
+    labels, weights = (np.repeat(column, views) for column in train[1:])
     mean, deviation = flat.mean(axis=0), flat.std(axis=0) + 1e-6
     best: Head | None = None
     for strength in strengths:
         solver = LogisticRegression(C=strength, max_iter=1000)
-        solver.fit((flat - mean) / deviation, np.repeat(labels, views), np.repeat(weights, views))
+        solver.fit((flat - mean) / deviation, labels, weights)
         coefficients, intercept = solver.coef_, solver.intercept_
         if len(solver.classes_) == 2:  # scikit-learn keeps the difference of the two logits
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
@@ -127,7 +135,7 @@ def fit_head(
         kernel[:, solver.classes_] = (coefficients / deviation).T
         bias[solver.classes_] = intercept - coefficients @ (mean / deviation)
         head = Head(kernel.astype(np.float32), bias.astype(np.float32), strength, 0.0)
-        loss = log_loss(head, validation, validation_labels, validation_weights)
+        loss = log_loss(head, *validation)
         if best is None or loss < best.loss:
             best = head._replace(loss=loss)
     assert best is not None  # there is a strength

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_collections
 import numpy as np
 from numpy.typing import NDArray
 
-from covidjax.training import checkpoint
 from tfds_coronahack.paths import expanded
 
 # Of ImageNet's training images, as torchvision, timm and transformers use them.
@@ -214,42 +212,3 @@ def _with_facts(weights: Weights, facts: Mapping[str, Any]) -> Weights:
         for name, default in (("mean", weights.mean), ("std", weights.std))
     )
     return dataclasses.replace(weights, mean=tuple(mean), std=tuple(std))
-
-
-def run_networks(workdir: Path) -> list[str]:
-    """The networks of a finished run: "" where it has one, else "fold0", "fold0-member1", ....
-
-    Raises:
-      SourceError: there is no such run, it is not finished, or its checkpoints are gone.
-    """
-    if not (workdir / "config.json").is_file():
-        raise SourceError(f"run:{workdir}: no run there (no config.json)")
-    if not (workdir / "results.json").is_file():
-        raise SourceError(f"run:{workdir} is not finished (no results.json): finish it first")
-    folder = checkpoint.root(_config(workdir), workdir)
-    names = checkpoint.network_names(folder)
-    if not names:
-        raise SourceError(f"run:{workdir}: no checkpoints in {folder}")
-    return names
-
-
-def read_run(workdir: Path, network: str) -> dict[str, Any]:
-    """The `params` and `batch_stats` that an earlier run evaluated, as NumPy arrays.
-
-    Args:
-      workdir: of the run.
-      network: one of `run_networks(workdir)`.
-
-    Raises:
-      SourceError: a checkpoint is missing or damaged.
-    """
-    config = _config(workdir)
-    folder = checkpoint.root(config, workdir) / network
-    try:
-        return checkpoint.read_evaluated(folder, config.get("select", "best"))
-    except (OSError, KeyError, ValueError) as error:
-        raise SourceError(f"run:{workdir}: damaged checkpoint in {folder}: {error}") from error
-
-
-def _config(workdir: Path) -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(_json(workdir / "config.json").get("config", {}))

@@ -14,7 +14,6 @@ there:
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from covidjax.cli.commands import documented, path_argument, run_command
 from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
+from covidjax.runs.folder import RunError, look
 
 
 def widened(
@@ -78,17 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(run: Path, task: str, out: Path) -> str:
-    path = run / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{run} holds no run (no config.json)")
+    earlier = look(run)  # finished or not
+    if not earlier.about:
+        raise RunError(f"{run} holds no run ({earlier.note})")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        config = earlier.about["config"]
         phantom, of = source.phantom_parameters(config["phantom"]), str(config["task"])
         kind, data_dir, archive = (
             str(config["data"][name]) for name in ("source", "data_dir", "archive")
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged, or no classifier's: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        file = run / "config.json"
+        raise RunError(f"{file} is damaged, or no classifier's: {error!r}") from error
     prepared = source.resolve(kind, data_dir, archive, phantom, progress=sys.stderr.isatty())
     table = read_table(prepared.path)
     folds = manifest.read(run / "split.csv", table, task_labels(table, of))

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from covidjax.data import source
 from covidjax.runs import workdir
 from covidjax.runs.fields import flatten, nearest
-from covidjax.training.loop import NonFiniteError, StoppedError
+from covidjax.training.figures import NonFiniteError
+from covidjax.training.signals import StoppedError
 from covidjax.tune import space as tune_space
 from covidjax.tune import target as tune_target
 
@@ -39,7 +40,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     Raises:
       ValueError and its kind: a config that cannot work, no Optuna, wrong data, a workdir of
         another run, or a study without a single complete trial.
-      loop.StoppedError: the trial under way is given back to the study.
+      StoppedError: the trial under way is given back to the study.
     """
     check(config)
     try:

@@ -23,7 +23,7 @@ from covidjax.denoise import check as denoise_check
 from covidjax.denoise import experiment as denoise
 from covidjax.denoise import train as denoise_train
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import loop, record, sharding, state, steps
+from covidjax.training import fitting, loop, record, sharding, state, steps
 
 # (share of the budget, validation figure); may raise to end the trial.
 Report = Callable[[float, float], None]
@@ -165,21 +165,14 @@ def prepare_cnn(config: ml_collections.ConfigDict) -> Target:
         given = classify.resolved(trial_config(config, fields), prepared.kind)
         classify_check.check(given)
         sharding.check_batch_size(given.batch_size, mesh)
-        classify.make_schedule(given, [fold])  # the batch fits the images
+        fitting.make_schedule(given, len(fold.train))  # the batch fits the images
         dispatch = steps.steps_per_dispatch(given.steps_per_dispatch, mesh)
         schedule = spread(budget, given.batch_size, given.evaluations, given.log_every, dispatch)
         network = classify_train.build(given, mesh, schedule)
         with record.Record(folder, "PHANTOM" if prepared.kind == "phantom" else "") as log:
+            training = classify_train.Training(given, data, network, folder, log)
             variables, progress = classify_train.fit_member(
-                given,
-                data,
-                fold,
-                0,
-                "",
-                network,
-                folder,
-                log,
-                lambda step, value: report(step / schedule.steps, value),
+                training, fold, 0, lambda step, value: report(step / schedule.steps, value)
             )
         return Outcome(progress.best_value, state.parameter_count(variables["params"]))
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from benchmarks import ours, ours_dip
-from covidjax.training import loop, sharding, steps
+from covidjax.training import sharding, signals
 
 # Gradients of convolutions may be summed in another order each time.
 SAME = {"rtol": 1e-2, "atol": 1e-3}
@@ -26,7 +26,7 @@ def assert_close(one, other) -> None:
 
 
 def test_eight_steps_in_a_dispatch_end_where_eight_dispatches_do(step_fn):
-    several_fn = tiny.compiled_step(tiny.one_device(), compile=steps.compile_train_steps)
+    several_fn = tiny.compiled_step(tiny.one_device(), several=True)
     mesh, stream, one = tiny.one_device(), tiny.make_batches(), tiny.fresh(tiny.one_device())
     batches = [next(stream) for _ in range(8)]
     for batch in batches:
@@ -87,7 +87,7 @@ def test_deep_image_prior_fits_in_a_scan_and_in_a_loop_alike(rule):
 def test_a_stopped_run_resumes_to_where_an_undisturbed_one_ends(tmp_path, step_fn):
     straight, _ = tiny.fit(tmp_path / "straight", step_fn=step_fn)
     stopping = tiny.after(6, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(loop.StoppedError, match="saved"):
+    with pytest.raises(signals.StoppedError, match="saved"):
         tiny.fit(tmp_path / "resumed", step_fn=stopping)
     resumed, progress = tiny.fit(tmp_path / "resumed", step_fn=step_fn)
     assert int(resumed.step) == tiny.TOTAL and progress.best_step == tiny.TOTAL

@@ -12,6 +12,7 @@ from configs import cnn
 from covidjax.classify import check as classify_check
 from covidjax.classify import experiment as classify
 from covidjax.data import manifest, source, splits
+from covidjax.training import fitting
 
 ROWS = 120
 
@@ -90,16 +91,12 @@ def test_a_binary_manifest_is_refused(
         classify.make_folds(given, table, labels)
 
 
-def fold_of(train: int, number: int = 0) -> splits.Fold:
-    return splits.Fold("", number, np.arange(train), np.arange(2), np.arange(2))
-
-
-def test_the_schedule_counts_whole_batches_of_the_smallest_fold() -> None:
+def test_the_schedule_counts_whole_batches() -> None:
     given = config(batch_size=16, epochs=3, evaluations=4)
-    schedule = classify.make_schedule(given, [fold_of(100), fold_of(70, 1)])
+    schedule = fitting.make_schedule(given, 70)
     assert schedule.steps == 3 * 4
     assert schedule.eval_every == 3
-    assert classify.make_schedule(given, [fold_of(16)]).steps == 3
+    assert fitting.make_schedule(given, 16).steps == 3
 
 
 def test_epochs_depend_on_the_data_unless_given() -> None:
@@ -113,10 +110,10 @@ def test_epochs_depend_on_the_data_unless_given() -> None:
 
 def test_runs_without_a_batch_or_an_update_are_refused() -> None:
     with pytest.raises(ValueError, match=r"config.batch_size=16 is more than the 15 training"):
-        classify.make_schedule(config(batch_size=16, epochs=1), [fold_of(99), fold_of(15)])
+        fitting.make_schedule(config(batch_size=16, epochs=1), 15)
     given = config(**{"batch_size": 10, "epochs": 1, "optimizer.accumulate": 4})
     with pytest.raises(ValueError, match=r"config.optimizer.accumulate=4 is more than the 3 batch"):
-        classify.make_schedule(given, [fold_of(30)])
+        fitting.make_schedule(given, 30)
 
 
 def test_phantom_parameters_split_the_shortcuts() -> None:

@@ -135,7 +135,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from configs import cnn
 from covidjax.cli import sweep
-from covidjax.training.loop import StoppedError
+from covidjax.training.signals import StoppedError
 def stop(number, _):
     raise StoppedError("stopped", number)
 signal.signal(signal.SIGTERM, stop)

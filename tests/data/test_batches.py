@@ -145,31 +145,6 @@ def test_an_orbax_checkpoint_resumes_beside_the_training_state(tmp_path, balance
     assert same(take(resumed, 7), straight[5:])
 
 
-def evaluate(count: int, **options) -> list[dict]:
-    settings = dict(batch_size=8, process_index=0, process_count=1) | options
-    rows = np.arange(count)[::-1] * 2
-    labels = np.arange(count) % 3 - 1
-    return list(batches.eval_batches(make_images(2 * count + 1), rows, labels, **settings))
-
-
-@pytest.mark.parametrize("count", [1, 7, 8, 9, 50])
-@pytest.mark.parametrize("processes", [1, 2, 8])
-def test_evaluation_covers_every_example_once(count, processes):
-    parts = [evaluate(count, process_index=i, process_count=processes) for i in range(processes)]
-    assert {len(part) for part in parts} == {-(-count // 8)}
-    seen = []
-    for batch in itertools.chain.from_iterable(parts):
-        assert batch["images"].shape == (8 // processes, SIDE, SIDE, 1)
-        assert batch["mask"].dtype == np.float32 and batch["index"].dtype == np.int32
-        real = batch["mask"] == 1
-        np.testing.assert_array_equal(batch["index"][~real], -1)
-        index = batch["index"][real]
-        np.testing.assert_array_equal(rows_of(batch)[real], (count - 1 - index) * 2)
-        np.testing.assert_array_equal(batch["labels"][real], index % 3 - 1)
-        seen += index.tolist()
-    assert sorted(seen) == list(range(count))
-
-
 @pytest.mark.parametrize(
     ("options", "numbers"),
     [
@@ -189,8 +164,10 @@ def test_sizes_that_do_not_fit_are_refused_with_the_numbers(options, numbers):
 
 
 def test_rows_outside_the_cache_and_empty_splits_are_refused():
-    options = dict(batch_size=2, process_index=0, process_count=1)
-    with pytest.raises(ValueError, match="0 to 9, but there are 5 images"):
-        batches.eval_batches(make_images(5), np.array([0, 9]), np.zeros(2, int), **options)
-    with pytest.raises(ValueError, match="no examples"):
-        batches.eval_batches(make_images(5), np.array([], int), np.array([], int), **options)
+    options = dict(seed=0, balanced=False, process_index=0, process_count=1)
+    for rows, message in (([0, 9], "0 to 9, but there are 5 images"), ([], "no examples")):
+        none = np.zeros(len(rows), int)
+        with pytest.raises(ValueError, match=message):
+            batches.train_batches(
+                make_images(5), np.array(rows, int), none, none, batch_size=2, **options
+            )

@@ -13,8 +13,9 @@ from covidjax.data import source, splits
 from covidjax.denoise import check as denoise_check
 from covidjax.denoise import experiment as denoise
 from covidjax.denoise import train as denoise_train
-from covidjax.denoise.train import Data, Network
-from covidjax.training import checkpoint, record, sharding
+from covidjax.denoise.train import Data
+from covidjax.training import checkpoint, fitting, record, sharding
+from covidjax.training.fitting import Network
 
 SIDE = 16
 
@@ -22,7 +23,7 @@ SIDE = 16
 def config(arg: str = "", **changes: object) -> ml_collections.ConfigDict:
     made = dae.get_config(arg)
     made.update_from_flattened_dict(changes)
-    return denoise.resolved(made, "phantom").lock()
+    return fitting.resolved(made, "phantom").lock()
 
 
 SMALL = {
@@ -165,6 +166,6 @@ def test_training_that_stops_goes_on_to_the_same_weights(small, data, network, t
 
 def test_a_schedule_that_cannot_be_is_refused(small):
     with pytest.raises(ValueError, match="config.batch_size=4 is more than the 3 training images"):
-        denoise.make_schedule(small, 3)
+        fitting.make_schedule(small, 3)
     with pytest.raises(ValueError, match="accumulate=7 is more than the 6 batches"):
-        denoise.make_schedule(config(**SMALL | {"optimizer.accumulate": 7}), 20)
+        fitting.make_schedule(config(**SMALL | {"optimizer.accumulate": 7}), 20)

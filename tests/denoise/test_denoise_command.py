@@ -13,7 +13,7 @@ from scipy import ndimage
 from covidjax.data.noise import Noise
 from covidjax.denoise import __main__ as denoise
 from covidjax.denoise import denoiser
-from covidjax.training import steps
+from covidjax.training import compiled
 
 RNG = np.random.default_rng(0)
 
@@ -51,7 +51,7 @@ def films(tmp_path: Path) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COVIDJAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(denoiser, "load_denoiser", lambda folder: Blur())
-    monkeypatch.setattr(steps, "keep_compiled", lambda folder: None)
+    monkeypatch.setattr(compiled, "keep", lambda folder: None)
 
 
 def call(*arguments: object) -> int:

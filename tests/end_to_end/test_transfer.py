@@ -8,8 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from covidjax.transfer import sources
-
 SHRUNK = [
     *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=28"),
     *("--config.batch_size=16", "--config.validation_fraction=0.3"),
@@ -40,8 +38,9 @@ def runs(launch_all: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 def layers(run: Path) -> dict[str, Any]:
     """The leaves by the path of their names, as they were evaluated."""
-    (network,) = sources.run_networks(run)
-    held = sources.read_run(run, network)
+    finished = runs.read(run)
+    (network,) = runs.networks(finished)
+    held = runs.read_network(finished, network)
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(held)}
 
 

@@ -42,7 +42,7 @@ def test_a_name_that_pandas_takes_for_nothing_stays_a_name(tmp_path):
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"results\.json: give the workdir"):
+    with pytest.raises(RunError, match=r"holds no run: it has no config\.json"):
         read_run(tmp_path)
     run = write_run(tmp_path / "run", predicted(20))
     (run / "predictions_out_of_fold.csv").unlink()
@@ -54,9 +54,10 @@ def test_missing_files_are_named(tmp_path):
     ("text", "message"),
     [
         ('{"experiment": "classify"', "damaged"),
-        ("[]", "holds no object"),
-        ('{"experiment": "denoise"}', "a run of denoise"),
-        ('{"experiment": "classify"}', "no result of classify"),
+        ("[]", "damaged: no object"),
+        ('{"experiment": "denoise", "data": "phantom", "splits": {}}', "a run of denoise"),
+        ('{"experiment": "classify"}', "its data is missing or wrong"),
+        ('{"experiment": "classify", "data": "phantom", "splits": {}}', "no result of classify"),
     ],
 )
 def test_other_results_are_refused(tmp_path, text, message):

@@ -7,6 +7,7 @@ import made_runs
 import pytest
 
 from covidjax.report import collect
+from covidjax.runs.folder import look
 
 
 def states(home) -> dict[str, str]:
@@ -56,10 +57,10 @@ def test_a_damaged_config_leaves_the_results(tmp_path) -> None:
 
 def test_the_note_says_how_far_a_run_is_and_that_it_diverged(tmp_path) -> None:
     folder = made_runs.unfinished(tmp_path / "a", lines=7)
-    assert "last line at step 7" in collect.read(folder, "a").note
+    assert "last line at step 7" in look(folder, "a").note
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8, "split": "train", "loss": null}\n{"step": 9, "spl')
-    note = collect.read(folder, "a").note
+    note = look(folder, "a").note
     assert "step 8" in note and "loss not finite" in note
 
 
@@ -84,13 +85,13 @@ def test_names_tell_runs_of_several_folders_apart(tmp_path) -> None:
 
 def test_a_phantom_is_known_by_its_results_or_its_config(tmp_path) -> None:
     folder = made_runs.classify(tmp_path / "a", phantom=True)
-    assert collect.read(folder, "a").phantom
+    assert look(folder, "a").phantom
     (folder / "results.json").unlink()
-    assert collect.read(folder, "a").phantom
+    assert look(folder, "a").phantom
     results = made_runs.classify(tmp_path / "b", phantom=True)
     (results / "config.json").unlink()
-    assert collect.read(results, "b").phantom
-    assert not collect.read(made_runs.classify(tmp_path / "c"), "c").phantom
+    assert look(results, "b").phantom
+    assert not look(made_runs.classify(tmp_path / "c"), "c").phantom
 
 
 def test_nothing_is_written(tmp_path) -> None:

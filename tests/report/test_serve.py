@@ -15,8 +15,8 @@ from urllib.parse import quote
 import made_runs
 import pytest
 
-from covidjax.report import collect
 from covidjax.report.live import serve, watch
+from covidjax.runs.folder import look
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,7 +118,7 @@ def test_it_listens_on_this_machine_alone(home) -> None:
 
 def test_lines_are_given_once_and_unfinished_ones_later(tmp_path) -> None:
     folder = made_runs.unfinished(tmp_path / "a", lines=2)
-    run = collect.read(folder, "a")
+    run = look(folder, "a")
     first = watch.metrics(run, 0)
     assert [line["step"] for line in first["lines"]] == [1, 2] and not first["more"]
     path = folder / "metrics.jsonl"
@@ -140,7 +140,7 @@ def test_lines_are_given_once_and_unfinished_ones_later(tmp_path) -> None:
 
 def test_long_files_come_in_parts(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(watch, "MOST_BYTES", 200)
-    run = collect.read(made_runs.unfinished(tmp_path / "a", lines=50), "a")
+    run = look(made_runs.unfinished(tmp_path / "a", lines=50), "a")
     steps, place, more = [], 0, True
     while more:
         found = watch.metrics(run, place)

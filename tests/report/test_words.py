@@ -3,9 +3,10 @@
 import made_runs
 import pytest
 
-from covidjax.report.collect import Run, collect
+from covidjax.report.collect import collect
 from covidjax.report.document import Mark, plain
 from covidjax.report.sections import words
+from covidjax.runs.folder import Run
 
 
 def runs(*sizes: int) -> list[Run]:

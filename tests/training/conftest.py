@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from covidjax.training import sharding, steps
+from covidjax.training import sharding
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def step_fn() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def several_fn() -> Callable[..., Any]:
     """The same for stacked batches."""
-    return tiny.compiled_step(tiny.one_device(), compile=steps.compile_train_steps)
+    return tiny.compiled_step(tiny.one_device(), several=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import jax
-from covidjax.training import steps
+from covidjax.training import compiled
 found = []
 jax.monitoring.register_event_listener(lambda name, **_: found.append(name))
-steps.keep_compiled(Path(sys.argv[1]))
+compiled.keep(Path(sys.argv[1]))
 total = jax.jit(lambda x: sum(x * i for i in range(20)))(1.0)
 assert total == 190
 print(sum(name.endswith("cache_hits") for name in found), jax.config.jax_compilation_cache_dir)
@@ -92,7 +92,7 @@ def test_the_folder_stays_below_its_limit(filled, tmp_path):
     whole = sum(map(len, programs(filled).values()))
     limit = max(map(len, programs(filled).values()))
     assert limit < whole  # so that all of them do not fit
-    limited = PROGRAM.replace("steps.keep", f"steps.COMPILED_BYTES = {limit}\nsteps.keep")
+    limited = PROGRAM.replace("compiled.keep", f"compiled.COMPILED_BYTES = {limit}\ncompiled.keep")
     _, _, err = end(start(tmp_path, program=limited))
     kept = programs(tmp_path)
     assert 0 < sum(map(len, kept.values())) <= limit and "Error" not in err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from covidjax.training import loop
+from covidjax.training import figures, signals
 from covidjax.training.checkpoint import Checkpoints
 
 
@@ -61,7 +61,7 @@ def test_a_stop_while_the_next_batch_is_pulled_trains_on_it_and_loses_nothing(
             return super().__next__()
 
     kept = Remembering(tmp_path / "checkpoints")
-    with pytest.raises(loop.StoppedError, match="stopped at step 7/12, saved"):
+    with pytest.raises(signals.StoppedError, match="stopped at step 7/12, saved"):
         tiny.fit(tmp_path, step_fn=step_fn, initial=start(), checkpoints=kept, stream=Stopping())
     kept.close()
     assert kept.seen == [(4, 4), (7, 7)]
@@ -112,7 +112,7 @@ def test_a_stop_between_dispatches_of_several_steps_goes_on(tmp_path, start, ste
     options = dict(several_fn=several_fn, steps_per_dispatch=3, eval_every=6)
     expected, progress = tiny.fit(tmp_path / "a", step_fn=step_fn, initial=start(), **options)
     stopping = tiny.after(3, several_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(loop.StoppedError, match="step 9/12, saved"):
+    with pytest.raises(signals.StoppedError, match="step 9/12, saved"):
         tiny.fit(
             tmp_path / "b", step_fn=step_fn, initial=start(), **(options | {"several_fn": stopping})
         )
@@ -130,7 +130,7 @@ def test_a_figure_that_is_not_finite_is_found_among_several(tmp_path, start, ste
         loss = jnp.where(jnp.arange(4) == 2, jnp.inf, metrics["loss"])
         return state, {**metrics, "loss": loss}
 
-    with pytest.raises(loop.NonFiniteError, match="loss is inf at step 3"):
+    with pytest.raises(figures.NonFiniteError, match="loss is inf at step 3"):
         tiny.fit(
             tmp_path, step_fn=step_fn, several_fn=spoiled, initial=start(), steps_per_dispatch=4
         )
@@ -138,5 +138,5 @@ def test_a_figure_that_is_not_finite_is_found_among_several(tmp_path, start, ste
 
 
 def test_several_steps_need_their_function(tmp_path, start, step_fn):
-    with pytest.raises(ValueError, match="steps_per_dispatch=4 needs several_fn"):
+    with pytest.raises(ValueError, match="steps_per_dispatch=4 needs Compiled.several"):
         tiny.fit(tmp_path, step_fn=step_fn, initial=start(), steps_per_dispatch=4)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from covidjax.training import loop
+from covidjax.training import figures, loop, signals
 from covidjax.training.checkpoint import Checkpoints, evaluated_part
 
 
@@ -43,7 +43,7 @@ def test_a_stop_saves_and_the_same_call_goes_on_bit_for_bit(
 ):
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     stopping = tiny.after(steps, step_fn, lambda: signal.raise_signal(number))
-    with pytest.raises(loop.StoppedError, match=f"step {steps}/12 of fold1, saved") as caught:
+    with pytest.raises(signals.StoppedError, match=f"step {steps}/12 of fold1, saved") as caught:
         tiny.fit(tmp_path, step_fn=stopping, initial=start(), label="fold1")
     assert caught.value.signal == number
     assert handlers == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
@@ -59,7 +59,7 @@ def test_a_stop_during_an_evaluation_ends_as_any_other(tmp_path, straight, start
             signal.raise_signal(signal.SIGTERM)
         return tiny.rising(current)
 
-    with pytest.raises(loop.StoppedError, match="stopped at step 8/12, saved"):
+    with pytest.raises(signals.StoppedError, match="stopped at step 8/12, saved"):
         tiny.fit(tmp_path, step_fn=step_fn, initial=start(), evaluate=evaluate)
     ended = tiny.fit(tmp_path, step_fn=step_fn, initial=start())
     tiny.assert_ends_as(straight, *ended, tmp_path)
@@ -69,7 +69,7 @@ def test_a_stop_at_the_last_step_is_not_lost_and_leaves_nothing_to_train(
     tmp_path, straight, start, step_fn
 ):
     stopping = tiny.after(12, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(loop.StoppedError, match="step 12/12"):
+    with pytest.raises(signals.StoppedError, match="step 12/12"):
         tiny.fit(tmp_path, step_fn=stopping, initial=start())
     ended = tiny.fit(tmp_path, step_fn=tiny.after(1, step_fn, cut_off), initial=start())
     tiny.assert_ends_as(straight, *ended, tmp_path)
@@ -163,7 +163,7 @@ def test_patience_ends_the_run_and_survives_a_stop(tmp_path, start, step_fn):
     assert state.step == 8 and progress.finished
     assert (progress.best_step, progress.evaluations_since_best) == (6, 2)
     stopping = tiny.after(7, step_fn, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(loop.StoppedError):
+    with pytest.raises(signals.StoppedError):
         tiny.fit(tmp_path / "b", step_fn=stopping, initial=start(), **options)
     resumed, found = tiny.fit(tmp_path / "b", step_fn=step_fn, initial=start(), **options)
     tiny.assert_same(resumed, state)
@@ -194,7 +194,7 @@ def test_a_figure_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state
         value = jnp.where(state.step == bad_step, jnp.nan, metrics[figure])
         return state, {**metrics, figure: value}
 
-    with pytest.raises(loop.NonFiniteError, match=f"{figure} is nan at step {bad_step}; .*rate"):
+    with pytest.raises(figures.NonFiniteError, match=f"{figure} is nan at step {bad_step}; .*rate"):
         tiny.fit(tmp_path, step_fn=spoiled, initial=start())
     kept = Checkpoints(tmp_path / "checkpoints")
     assert kept.last.latest_step() == kept.best.latest_step() == (bad_step - 1) // 4 * 4
@@ -213,7 +213,7 @@ def test_an_error_waits_for_the_save_under_way(tmp_path, made):
         return state, {"loss": jnp.where(state.step == 5, jnp.inf, 1.0)}
 
     kept = Checkpoints(tmp_path / "checkpoints")
-    with pytest.raises(loop.NonFiniteError, match="loss is inf at step 5"):
+    with pytest.raises(figures.NonFiniteError, match="loss is inf at step 5"):
         tiny.fit(tmp_path, step_fn=step, initial=large, checkpoints=kept)
     saved = [
         sorted(f.name for f in (tmp_path / "checkpoints").glob(f"{kind}/*"))
@@ -232,7 +232,7 @@ def test_a_stop_never_saves_a_state_that_is_not_finite(tmp_path, start, step_fn)
         return state, {**metrics, "loss": metrics["loss"] * (jnp.nan if len(seen) == 6 else 1)}
 
     seen: list[None] = []
-    with pytest.raises(loop.NonFiniteError, match="loss is nan at step 6"):
+    with pytest.raises(figures.NonFiniteError, match="loss is nan at step 6"):
         tiny.fit(tmp_path, step_fn=spoiled, initial=start())
     kept = Checkpoints(tmp_path / "checkpoints")
     assert kept.last.latest_step() == 4

@@ -123,8 +123,7 @@ def aliased_parameters(text: str) -> set[int]:
 @pytest.mark.parametrize("several", [False, True])
 def test_the_compiled_program_writes_every_leaf_of_the_state_in_place(devices, several):
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    compiler = steps.compile_train_steps if several else steps.compile_train_step
-    step = tiny.compiled_step(mesh, compile=compiler)
+    step = tiny.compiled_step(mesh, several=several)
     batch = tiny.first_batch()
     placed = (
         sharding.several_to_device([batch, batch], mesh)

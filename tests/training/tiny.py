@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from covidjax import models
-from covidjax.classify import loss as objective
+from covidjax.classify import loss
 from covidjax.data import batches
 from covidjax.data.augment import Augmentation
-from covidjax.training import loop, optimizer, profile, record, sharding, state, steps
+from covidjax.training import figures, loop, optimizer, profile, record, sharding, state, steps
 from covidjax.training.checkpoint import Checkpoints, Progress
 
 SIZE = 16
@@ -76,10 +76,12 @@ def compiled_step(
     mesh: jax.sharding.Mesh,
     strength: Augmentation | None = MILD,
     ema_decay: float = 0.9,
-    compile: Callable[..., Callable[..., Any]] = steps.compile_train_step,
+    several: bool = False,
 ) -> Callable[..., Any]:
-    loss_fn = objective.make_loss(make_model(), 2, 0.1, strength)
-    return compile(mesh, loss_fn=loss_fn, optimizer=make_optimizer(), ema_decay=ema_decay)
+    loss_fn = loss.make_loss(make_model(), 2, 0.1, strength)
+    return steps.compile_train_step(
+        mesh, several=several, loss_fn=loss_fn, optimizer=make_optimizer(), ema_decay=ema_decay
+    )
 
 
 def fit(
@@ -106,20 +108,12 @@ def fit(
             return loop.fit(
                 fresh(mesh) if initial is None else initial,
                 stream or make_batches(),
-                step_fn=step_fn,
-                several_fn=several_fn,
-                evaluate=evaluate or rising,
-                monitor="score",
+                KEY,
+                compiled=loop.Compiled(mesh, step_fn, several_fn, flops_per_step),
                 schedule=loop.Schedule(**settings | options),
-                key=KEY,
-                mesh=mesh,
+                watch=loop.Watch(evaluate or rising, "score", report),
                 checkpoints=kept,
-                record=log,
-                label=label,
-                quiet=True,
-                report=report,
-                flops_per_step=flops_per_step,
-                trace=trace,
+                log=figures.Log(log, label, True, trace),
             )
     finally:
         if checkpoints is None:

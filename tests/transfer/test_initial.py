@@ -14,6 +14,7 @@ import pytest
 
 from covidjax import models
 from covidjax.data import batches, manifest, splits
+from covidjax.runs import folder as runs
 from covidjax.training import checkpoint, optimizer, sharding, state
 from covidjax.transfer import convert, initial, sources, widen
 
@@ -70,7 +71,8 @@ def save(folder: Path, best: state.TrainState, final: state.TrainState, step: in
 def finish(folder: Path, select: str = "best", fingerprint: str = "f1") -> None:
     config = {"config": {"select": select}, "data": {"kind": "PHANTOM", "fingerprint": fingerprint}}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "results.json").write_text("{}")
+    results = {"experiment": "classify", "data": "phantom", "splits": {}}
+    (folder / "results.json").write_text(json.dumps(results))
     manifest.write(folder / "split.csv", folds(), table(), phantom=True)
 
 
@@ -131,7 +133,7 @@ def test_networks_are_listed_in_the_order_of_their_numbers(tmp_path: Path) -> No
         (tmp_path / "checkpoints" / name / "best").mkdir(parents=True)
     finish(tmp_path)
     expected = ["fold2-member0", "fold10-member0", "fold10-member1"]
-    assert sources.run_networks(tmp_path) == expected
+    assert runs.networks(runs.read(tmp_path)) == expected
 
 
 def test_another_network_or_none_is_refused(run: Path) -> None:
@@ -148,7 +150,7 @@ def test_a_damaged_checkpoint_is_said(tmp_path: Path, states) -> None:
     for file in (tmp_path / "checkpoints" / "best").rglob("*"):
         if file.is_file():
             file.unlink()
-    with pytest.raises(sources.SourceError, match="damaged checkpoint in"):
+    with pytest.raises(runs.RunError, match="the checkpoint .* cannot be read"):
         initial.begin(f"run:{tmp_path}", "", states[1])
 
 

@@ -81,9 +81,11 @@ def cloud(count: int, classes: int, seed: int, size: int = 5) -> tuple[np.ndarra
 
 
 def fit(train, labels, validation, validation_labels, classes, **options) -> probe.Head:
-    weights = np.ones(len(labels)), np.ones(len(validation_labels))
     return probe.fit_head(
-        train, labels, weights[0], validation, validation_labels, weights[1], classes, **options
+        probe.Examples(train, labels, np.ones(len(labels))),
+        probe.Examples(validation, validation_labels, np.ones(len(validation_labels))),
+        classes,
+        **options,
     )
 
 
@@ -124,7 +126,12 @@ def test_weights_count_as_copies_do() -> None:
     options = {"strengths": [0.1]}
     # Copies also change the mean and deviation that features are standardised by, but not much.
     copied = fit(train[rows], labels[rows], *validation, 2, **options)
-    weighted = probe.fit_head(train, labels, weights, *validation, np.ones(60), 2, strengths=(0.1,))
+    weighted = probe.fit_head(
+        probe.Examples(train, labels, weights),
+        probe.Examples(*validation, np.ones(60)),
+        2,
+        strengths=(0.1,),
+    )
     np.testing.assert_allclose(weighted.kernel, copied.kernel, rtol=0.1, atol=0.02)
 
 

@@ -286,15 +286,3 @@ def test_a_hub_model_is_downloaded(tmp_path: Path) -> None:
         "['conv1.weight', 'fc.bias'] (0.5, 0.5, 0.5)",
         "config.init=hf://timm/resnet34.a/b.bin: timm/resnet34.a has no b.bin",
     ]
-
-
-def test_a_folder_that_is_no_finished_run_is_said(tmp_path: Path) -> None:
-    for file, told in (
-        (None, "no run there"),
-        ("config.json", "is not finished"),
-        ("results.json", "no checkpoints in"),
-    ):
-        if file:
-            (tmp_path / file).write_text("{}")
-        with pytest.raises(sources.SourceError, match=told):
-            sources.run_networks(tmp_path)

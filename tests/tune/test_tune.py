@@ -17,7 +17,7 @@ from configs import tune_dae
 from covidjax import tune as wing
 from covidjax.data.source import Prepared
 from covidjax.runs import workdir
-from covidjax.training.loop import StoppedError
+from covidjax.training.signals import StoppedError
 from covidjax.tune import experiment as tune
 from covidjax.tune import space as tune_space
 from covidjax.tune import study as tune_study

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from covidjax.report import collect
 from covidjax.report.live import watch
+from covidjax.runs.folder import Run, look
 
 HOST = "127.0.0.1"
 OWN = {"/": "live.html", "/live.js": "live.js", "/live.css": "live.css"}
@@ -42,7 +43,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.patterns = tuple(patterns)
         super().__init__((HOST, port), Handler)
 
-    def runs(self) -> list[collect.Run]:
+    def runs(self) -> list[Run]:
         """The runs as they are now: new ones appear without a new start."""
         return collect.collect(self.patterns)
 
@@ -85,10 +86,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         return name in (HOST, "localhost")
 
-    def _run(self, name: str) -> collect.Run | None:
+    def _run(self, name: str) -> Run | None:
         found, missing = collect.find(self.server.patterns)  # the others stay unread
         if name in found:
-            return collect.read(found[name], name)
+            return look(found[name], name)
         return next((run for run in missing if run.name == name), None)
 
     def _metrics(self, query: dict[str, str]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from covidjax.report.collect import Run
 from covidjax.report.sections import words
 from covidjax.report.sections.tables import shown
+from covidjax.runs.folder import Run
 
 MOST_BYTES = 1 << 20  # of metrics.jsonl in one answer; the page asks for the rest
 GOING_ON = 600.0  # seconds since the last line within which a run counts as going on

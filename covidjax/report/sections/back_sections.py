@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from covidjax.report.collect import Run
 from covidjax.report.document import (
     Author,
     Block,
@@ -19,6 +18,7 @@ from covidjax.report.document import (
 from covidjax.report.sections import words
 from covidjax.report.sections.figures import safe
 from covidjax.report.sections.tables import listing
+from covidjax.runs.folder import Run
 
 CONFIGS = {
     "classify": ("cnn", "resnet"),

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from covidjax.report.collect import Run
 from covidjax.report.document import Author, Block, Grid, Paragraph, Spans, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.checklist_items import CLAIM, TRIPOD, Item
 from covidjax.report.sections.tables import listing
+from covidjax.runs.folder import Run
 
 AUTHOR = "author"  # what stands where a person must write
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from covidjax.report.collect import UNREADABLE, Run
 from covidjax.report.document import Author, Block, Bullets, Figure, Grid, Heading, Paragraph, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.figures import is_png, safe
 from covidjax.report.sections.tables import listing
+from covidjax.runs.folder import UNREADABLE, Run
 
 # Of the look's figures and tables those that a report shows, by name.
 SHOWN_FIGURES = ("class_counts", "sizes", "class_images", "position_maps", "sample_covid_19")

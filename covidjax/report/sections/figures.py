@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from covidjax.evidence.predictions import TESTED
-from covidjax.report.collect import Run
 from covidjax.report.document import Figure
 from covidjax.report.sections import words
 from covidjax.report.sections.tables_classify import comparable, struck
 from covidjax.runs import canvas
+from covidjax.runs.folder import Run
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Name of the file, or its beginning -> what it shows. In the order they are shown.

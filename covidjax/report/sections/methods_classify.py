@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from covidjax.report.collect import Run, looks_at_test
+from covidjax.report.collect import looks_at_test
 from covidjax.report.document import Block, Equation, Heading, Paragraph, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.methods_shared import number, optimisation
+from covidjax.runs.folder import Run
 
 EQUALISED = {
     "none": "their gray levels as they are",

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from covidjax.report.collect import Run
 from covidjax.report.document import Block, Equation, Heading, Paragraph, Spans, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.methods_shared import number, optimisation
+from covidjax.runs.folder import Run
 
 # Of each kind of noise: a sentence, and its formula.
 NOISES: dict[str, tuple[Spans, str]] = {

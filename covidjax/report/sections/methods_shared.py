@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from covidjax.report.collect import Run
 from covidjax.report.document import Block, Equation, Heading, Paragraph, prose
 from covidjax.report.sections import words
+from covidjax.runs.folder import Run
 
 TITLE = "Optimisation and intervals"
 OPTIMISERS = {

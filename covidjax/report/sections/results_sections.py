@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from covidjax.report.collect import Run, is_figure
 from covidjax.report.document import (
     Author,
     Block,
@@ -17,6 +16,7 @@ from covidjax.report.document import (
 )
 from covidjax.report.sections import figures, tables_classify, tables_denoise, words
 from covidjax.report.sections.tables import shown
+from covidjax.runs.folder import Run, is_figure
 
 
 def of_experiment(runs: Sequence[Run], name: str) -> list[Run]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from covidjax.classify import card_evidence, model_card
 from covidjax.evidence.calibration import NAMES
-from covidjax.report.collect import Run, is_figure
 from covidjax.report.document import Grid, Mark, Spans, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.tables import Column, Row, compared, listing, shown
+from covidjax.runs.folder import Run, is_figure
 
 RANKING = (
     Column("auroc", "AUROC"),

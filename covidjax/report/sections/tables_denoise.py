@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from covidjax.denoise.measures.image_quality import LARGER_IS_BETTER
-from covidjax.report.collect import Run, is_figure
 from covidjax.report.document import Grid, Mark, Spans, prose
 from covidjax.report.sections import words
 from covidjax.report.sections.tables import Column, Row, compared, listing, shown
+from covidjax.runs.folder import Run, is_figure
 
 FIGURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "gmsd": "GMSD"}
 DIGITS = {"psnr": 2}  # else 3

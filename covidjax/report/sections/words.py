@@ -7,8 +7,8 @@ from typing import Any
 from covidjax.classify.model_card import TASK_WORDS
 from covidjax.data.noise import NOISES
 from covidjax.evidence.predictions import TESTED
-from covidjax.report.collect import Run
 from covidjax.report.document import Mark, Spans, plain
+from covidjax.runs.folder import Run
 from covidjax.runs.workdir import FREE_FIELDS
 
 NETWORKS = {
