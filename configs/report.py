@@ -1,4 +1,4 @@
-"""A draft report of finished runs: `report.md` to edit, `report.html` to read, `report.tex`.
+"""A draft report of finished runs: Markdown to edit, a page to read, LaTeX and Word.
 
     python launch.py --config=configs/report.py
     python launch.py --config=configs/report.py --config.runs=runs/* --workdir=runs/report
@@ -24,7 +24,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.runs = values["runs"]  # folders and patterns, comma between
     config.title = ""  # "": one that names what the runs did
     config.figures = 5  # of each run in a section, at most
-    config.embed = True  # pictures inside of report.md; --noconfig.embed: linked
     config.serve = False  # no report: a page of the runs, on this machine alone
     config.port = 8477  # of that page, on 127.0.0.1; 0: any that is free
     return config

@@ -14,24 +14,32 @@ import ml_collections
 
 from covidjax import locking
 from covidjax.locking import temporary
-from covidjax.report import collect, draft, keep, markdown, numbering, page, tex
-from covidjax.report.document import Document, Figure, Grid, Section
+from covidjax.report import (
+    collect,
+    draft,
+    figures,
+    html,
+    keep,
+    page,
+    pandoc,
+    tables_runs,
+)
+from covidjax.report.draft import Draft
 from covidjax.report.live import serve
-from covidjax.report.sections import back_sections, figures
 from covidjax.runs import results
 from covidjax.runs.fields import listed
 from covidjax.runs.folder import Run, read_object
 from covidjax.runs.workdir import WorkdirError
 from covidjax.training.signals import StoppedError
 
-NAMES = ("report.md", "report.html", "report.tex")
+NAMES = ("report.md", "report.html", *pandoc.WRITERS)
 HIGHEST_PORT = 65_535
 
 
 def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     """Runs the experiment and returns what `results.json` holds; {} of a page that was served.
 
-    Writes `report.md`, `report.html`, `report.tex`, `figures/`, `tables/`,
+    Writes `report.md`, `report.html`, `report.tex`, `report.docx`, `figures/`, `tables/`,
     `settings/` and last `results.json`.
     A run in the same folder writes the report anew, and keeps a person's texts.
 
@@ -76,17 +84,22 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
     results.write_results(folder / "config.json", about)  # first: the folder is a report's now
     runs, others = draft.usable(collect.collect(listed(config.runs), without=folder))
     drawn = figures.draw(runs, folder / "figures")
-    made = draft.compose(runs, others, drawn, config.title, config.figures)
-    made = gathered(with_authors(made, edited), folder)
-    write_tables(made.sections, folder)
+    made = draft.compose(
+        runs, others, drawn, title=config.title, most=config.figures, written=edited
+    )
+    made = gathered(made, folder)
+    write_tables(made, folder)
     for run in runs:
-        settings = back_sections.settings_of(run)
+        settings = tables_runs.settings_of(run)
         if settings:
-            results.write_results(folder / back_sections.settings_file(run), settings)
+            results.write_results(folder / tables_runs.settings_file(run), settings)
     copies = [keep.back_up_edited(folder / name, known.get(name)) for name in NAMES]
-    _put(folder / "report.md", markdown.write(made, folder, config.embed))
-    page.render_document(folder / "report.html", made)
-    _put(folder / "report.tex", tex.write(made, folder))
+    with temporary(folder / "report.md") as file:
+        file.write(made.text.encode())
+    html.write_page(folder / "report.html", made)
+    names = [*NAMES[:2], *pandoc.WRITERS] if pandoc.available() else NAMES[:2]
+    for name in names[2:]:
+        pandoc.write(folder, name)
     contents = {
         "experiment": "report",
         "task": "",
@@ -98,55 +111,36 @@ def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict
         "runs": {run.name: {"folder": run.folder, "experiment": run.experiment} for run in runs},
         "left_out": {run.name: {"state": run.state, "note": run.note} for run in others},
         "author_blocks": {
-            "all": len(numbering.authors(made.sections)),
+            "all": len(made.authors),
             "written": sorted(edited),
         },
-        "files": {
-            name: keep.fingerprint((folder / name).read_text(encoding="utf-8")) for name in NAMES
-        },
+        "files": {name: keep.fingerprint(folder / name) for name in names},
     }
     results.write_results(folder / "results.json", contents)
     print(_summary(contents, [copy for copy in copies if copy], folder), flush=True)
+    if len(names) < len(NAMES):
+        print(pandoc.MISSING, file=sys.stderr)
     return results.read_results(folder)
 
 
-def with_authors(made: Document, edited: Mapping[str, str]) -> Document:
-    """The document with a person's texts; those without a place any more get a section."""
-    texts, gone = keep.sort_out(edited, numbering.authors(made.sections))
-    sections = made.sections
-    if gone:
-        kept = Section("kept", "Kept from an earlier version", (), tuple(gone))
-        sections = (*sections, kept)
-    return dataclasses.replace(made, sections=sections, authors=texts)
+def gathered(made: Draft, folder: Path) -> Draft:
+    """The draft with copies of its pictures in `figures/`, each under its name."""
+    copied = {}
+    for name, figure in made.figures.items():
+        target = folder / "figures" / f"{name}.png"
+        if figure.png.resolve() != target.resolve():
+            with figure.png.open("rb") as source, temporary(target) as file:
+                shutil.copyfileobj(source, file)
+        copied[name] = dataclasses.replace(figure, png=target)
+    return dataclasses.replace(made, figures=copied)
 
 
-def gathered(made: Document, folder: Path) -> Document:
-    """The document with copies of its pictures in `figures/`, each under its name."""
-    sections = []
-    for section in made.sections:
-        blocks = [
-            _copied(block, folder / "figures") if isinstance(block, Figure) else block
-            for block in section.blocks
-        ]
-        sections.append(dataclasses.replace(section, blocks=tuple(blocks)))
-    return dataclasses.replace(made, sections=tuple(sections))
-
-
-def _copied(figure: Figure, folder: Path) -> Figure:
-    target = folder / f"{figure.name}.png"
-    if figure.png.resolve() != target.resolve():
-        with figure.png.open("rb") as source, temporary(target) as file:
-            shutil.copyfileobj(source, file)
-    return dataclasses.replace(figure, png=target)
-
-
-def write_tables(sections: Sequence[Section], folder: Path) -> None:
+def write_tables(made: Draft, folder: Path) -> None:
     """Writes the numbers of each table; those of synthetic images say so in every row."""
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Grid) and block.frame is not None:
-                marked = block.phantom and "data" not in block.frame.columns
-                page.write_table(folder / "tables", block.name, block.frame, "", marked)
+    for name, grid in made.tables.items():
+        if grid.frame is not None:
+            marked = grid.phantom and "data" not in grid.frame.columns
+            page.write_table(folder / "tables", name, grid.frame, "", marked)
 
 
 def data_kind(runs: Sequence[Run]) -> str:
@@ -163,11 +157,6 @@ def _check_folder(folder: Path) -> None:
     config = read_object(folder / "config.json")[0].get("config")
     if not isinstance(config, Mapping) or config.get("experiment") != "report":
         raise WorkdirError(f"--workdir={folder} holds no report but something else; choose another")
-
-
-def _put(path: Path, text: str) -> None:
-    with temporary(path) as file:
-        file.write(text.encode())
 
 
 def _summary(contents: Mapping[str, Any], copies: Sequence[Path], folder: Path) -> str:

@@ -9,10 +9,9 @@ writes anew, so a file that was edited there is copied before it is replaced.
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covidjax.report.document import Author
+from covidjax.report.markdown import Author
 
 BEGIN = re.compile(r"<!-- author (?P<key>[A-Za-z0-9-]+)(?: (?P<hash>[0-9a-f]{8}))? -->")
 BLOCK = re.compile(BEGIN.pattern + r"(?P<text>.*?)<!-- /author (?P=key) -->", re.DOTALL)
@@ -81,17 +80,13 @@ def read_authors(path: Path) -> dict[str, str]:
     return found
 
 
-def sort_out(
-    edited: Mapping[str, str], places: Sequence[Author]
-) -> tuple[dict[str, str], list[Author]]:
-    """The edited texts whose place is there, and places for those whose place is gone."""
-    keys = {place.key for place in places}
-    gone = [Author(key, "") for key, text in edited.items() if key not in keys and text]
-    return dict(edited), gone
-
-
-def fingerprint(text: str) -> str:
-    """A hash of a written file's text without that of its author blocks."""
+def fingerprint(path: Path) -> str:
+    """A hash of a written file, of text without that of its author blocks."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
+    except ValueError:
+        return hashlib.sha256(data).hexdigest()
     bare = BLOCK.sub(lambda block: f"<!-- author {block['key']} -->", text)
     return hashlib.sha256(bare.encode()).hexdigest()
 
@@ -104,12 +99,8 @@ def back_up_edited(path: Path, known: str | None) -> Path | None:
     """
     if not path.exists():
         return None
-    if known is not None:
-        try:
-            if fingerprint(path.read_text(encoding="utf-8")) == known:
-                return None
-        except ValueError:
-            pass  # no text any more: certainly not what was written
+    if known is not None and fingerprint(path) == known:
+        return None
     number = 1
     while (copy := path.with_name(f"{path.stem}.backup-{number}{path.suffix}")).exists():
         number += 1

@@ -1,10 +1,11 @@
 """One HTML file of sections, tables and figures: inline, offline, printable, with a keyboard.
 
-The pieces (`document.Section`, `Table`, `Figure`, ...) are plain data: `render` makes the page of
-them. The template is `page.html.j2`, beside this file.
+The pieces (`Section`, `Table`, `Figure`) are plain data; `page.html.j2`, beside this file, is the
+page that they stand in.
 """
 
 import base64
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -15,34 +16,33 @@ import jinja2
 import pandas as pd
 
 from covidjax.locking import temporary
-from covidjax.report import markup
-from covidjax.report.described import as_json, png_size, relative
-from covidjax.report.document import (
-    Author,
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Document,
-    Equation,
-    Figure,
-    Grid,
-    Heading,
-    Paragraph,
-    References,
-    Section,
-    Table,
-    plain,
-)
-from covidjax.report.numbering import citations, labels
+from covidjax.report.markdown import Figure
 
-__all__ = ["Figure", "Section", "Table", "as_json", "render", "render_document", "write_table"]
 PHANTOM = (
     "PHANTOM: every image here is synthetic. Nothing on this page says anything about patients."
 )
-
 MOST_ROWS = 60  # of a table on the page; the CSV has all
 SHORT = 30  # characters of a cell that are kept in one line
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table and the CSV file that holds it; columns are shown under their own names."""
+
+    name: str
+    frame: pd.DataFrame
+    csv: Path
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page: paragraphs of plain text, then tables and figures in their order."""
+
+    key: str  # of links; letters and hyphens
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    blocks: tuple[Figure | Table, ...] = ()
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame, caption: str, phantom: bool) -> Table:
@@ -71,19 +71,20 @@ def render(
       sentences: the numbered list of the first page.
       facts: (what, value), shown small under the title.
     """
-    shown = [_shown_section(section, path.parent, None) for section in sections]
+    shown = [
+        {
+            "key": section.key,
+            "title": section.title,
+            "paragraphs": section.paragraphs,
+            "blocks": [_shown(block, path.parent) for block in section.blocks],
+        }
+        for section in sections
+    ]
     mark, warning = ("PHANTOM: ", PHANTOM) if phantom else ("", "")
-    _write(path, mark + title, warning, shown, sentences=sentences, facts=facts)
+    write(path, mark + title, warning, shown, sentences=sentences, facts=facts)
 
 
-def render_document(path: Path, document: Document) -> None:
-    """Writes a report as such a page; its pictures lie in the page's folder."""
-    numbered = _Numbered(document)
-    shown = [_shown_section(section, path.parent, numbered) for section in document.sections]
-    _write(path, document.mark + document.title, document.warning, shown, facts=document.facts)
-
-
-def _write(
+def write(
     path: Path,
     title: str,
     warning: str,
@@ -92,6 +93,7 @@ def _write(
     sentences: Sequence[str] = (),
     facts: Sequence[tuple[str, str]] = (),
 ) -> None:
+    """Writes the page of sections that are what the template takes."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -103,16 +105,86 @@ def _write(
         file.write(text.encode())
 
 
+def as_json(sections: Sequence[Section], folder: Path) -> list[dict[str, Any]]:
+    """The sections as JSON values, paths relative to `folder`; rows of tables are in the CSV."""
+    return [
+        {
+            "key": section.key,
+            "title": section.title,
+            "paragraphs": list(section.paragraphs),
+            "figures": [_figure_json(b, folder) for b in section.blocks if isinstance(b, Figure)],
+            "tables": [_table_json(b, folder) for b in section.blocks if isinstance(b, Table)],
+        }
+        for section in sections
+    ]
+
+
+def _figure_json(figure: Figure, folder: Path) -> dict[str, Any]:
+    svg = _relative(figure.svg, folder) if figure.svg else None
+    paths = {"png": _relative(figure.png, folder), "svg": svg}
+    return {"name": figure.name, "caption": figure.caption, "alt": figure.alt, **paths}
+
+
+def _table_json(table: Table, folder: Path) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "caption": table.caption,
+        "csv": _relative(table.csv, folder),
+        "columns": [str(name) for name in table.frame.columns],
+        "rows": len(table.frame),
+    }
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path below `folder` as links write it."""
+    return path.relative_to(folder).as_posix()
+
+
+def figure_block(figure: Figure, folder: Path, label: str = "") -> dict[str, Any]:
+    """A figure as the template takes it, its picture inside."""
+    data = figure.png.read_bytes()
+    return {
+        "kind": "figure",
+        "name": figure.name,
+        "label": label,
+        "source": f"data:image/png;base64,{base64.b64encode(data).decode()}",
+        "width": int.from_bytes(data[16:20], "big"),
+        "height": int.from_bytes(data[20:24], "big"),
+        "svg": _relative(figure.svg, folder) if figure.svg else "",
+        "caption": figure.caption,
+        "alt": figure.alt,
+    }
+
+
+def _shown(block: Figure | Table, folder: Path) -> dict[str, Any]:
+    if isinstance(block, Figure):
+        return figure_block(block, folder)
+    shown = block.frame.head(MOST_ROWS)
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]
+    rows = [
+        [_table_cell(value, number) for value, number in zip(row, numeric, strict=True)]
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    return {
+        "kind": "table",
+        "name": block.name,
+        "label": "",
+        "caption": block.caption,
+        "csv": _relative(block.csv, folder),
+        "columns": [
+            {"text": str(c).replace("_", " "), "number": n}
+            for c, n in zip(shown.columns, numeric, strict=True)
+        ],
+        "rows": rows,
+        "more": len(block.frame) - len(shown),
+    }
+
+
 def _table_cell(value: Any, number: bool) -> dict[str, Any]:
     text = cell_text(value)
     key = "" if pd.isna(value) or not number else value
-    return {
-        "text": text,
-        "number": number,
-        "key": key,
-        "short": len(text) <= SHORT,
-        "author": False,
-    }
+    short = len(text) <= SHORT
+    return {"text": text, "number": number, "key": key, "short": short, "author": False}
 
 
 def cell_text(value: Any) -> str:
@@ -132,124 +204,3 @@ def cell_text(value: Any) -> str:
             return f"{value:,.0f}"
         return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
     return str(value)
-
-
-class _Numbered:
-    """A document's numbers, and its marked texts as HTML."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.labels = labels(document.sections)
-        self.numbers = citations(document)
-
-    def html(self, spans: Any) -> Any:
-        return markup.spans_html(spans, self.labels, self.numbers)
-
-
-def _shown_section(section: Section, folder: Path, numbered: _Numbered | None) -> dict[str, Any]:
-    blocks = [
-        _shown_block(block, folder, numbered.labels if numbered else {})
-        if isinstance(block, Figure | Table)
-        else _shown_text(block, numbered)
-        for block in section.blocks
-    ]
-    return {
-        "key": section.key,
-        "title": section.title,
-        "paragraphs": section.paragraphs,
-        "blocks": blocks,
-    }
-
-
-def _shown_text(block: Block, numbered: _Numbered | None) -> dict[str, Any]:
-    """The kinds of block that only a document has."""
-    if numbered is None:
-        raise ValueError(f"{type(block).__name__} is for a document, see render_document")
-    if isinstance(block, Paragraph):
-        return {"kind": "paragraph", "html": numbered.html(block.spans)}
-    if isinstance(block, Heading):
-        return {"kind": "heading", "text": block.text}
-    if isinstance(block, Bullets):
-        items = [numbered.html(item) for item in block.items]
-        return {"kind": "bullets", "items": items, "tag": "ol" if block.numbered else "ul"}
-    if isinstance(block, Equation):
-        return {"kind": "equation", "html": markup.math(block.tex, display=True)}
-    if isinstance(block, Code):
-        return {"kind": "code", "text": block.text}
-    if isinstance(block, Author):
-        text = markup.author_html(numbered.document.text_of(block))
-        return {"kind": "author", "html": text, "written": numbered.document.written(block)}
-    if isinstance(block, References):
-        found = sorted(numbered.numbers.items(), key=lambda one: one[1])
-        entries = [(number, numbered.document.references[key]) for key, number in found]
-        return {"kind": "references", "entries": entries}
-    assert isinstance(block, Grid)
-    return _shown_grid(block, numbered)
-
-
-def _shown_grid(grid: Grid, numbered: _Numbered) -> dict[str, Any]:
-    rows = [[_shown_cell(cell, numbered) for cell in row] for row in grid.rows]
-    numeric = [any(row[place]["key"] != "" for row in rows) for place in range(len(grid.columns))]
-    for row in rows:
-        for cell, number in zip(row, numeric, strict=True):
-            cell["number"] = number
-    return {
-        "kind": "table",
-        "name": grid.name,
-        "label": numbered.labels[grid.name],
-        "caption": numbered.html(grid.caption),
-        "csv": grid.csv,
-        "columns": [
-            {"text": name, "number": number}
-            for name, number in zip(grid.columns, numeric, strict=True)
-        ],
-        "rows": rows,
-        "more": 0,
-    }
-
-
-def _shown_cell(cell: Cell | Author, numbered: _Numbered) -> dict[str, Any]:
-    if isinstance(cell, Author):
-        written = numbered.document.written(cell)
-        text = markup.author_inline(numbered.document.text_of(cell))
-        return {"text": text, "key": "", "short": not written, "author": not written}
-    key = "" if cell.value is None else cell.value
-    short = len(plain(cell.spans)) <= SHORT
-    return {"text": numbered.html(cell.spans), "key": key, "short": short, "author": False}
-
-
-def _shown_block(block: Figure | Table, folder: Path, called: Mapping[str, str]) -> dict[str, Any]:
-    label = called.get(block.name, "")
-    if isinstance(block, Figure):
-        image = base64.b64encode(block.png.read_bytes()).decode()
-        width, height = png_size(block.png)
-        return {
-            "kind": "figure",
-            "name": block.name,
-            "label": label,
-            "source": f"data:image/png;base64,{image}",
-            "width": width,
-            "height": height,
-            "svg": relative(block.svg, folder) if block.svg else "",
-            "caption": block.caption,
-            "alt": block.alt,
-        }
-    shown = block.frame.head(MOST_ROWS)
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]
-    rows = [
-        [_table_cell(value, number) for value, number in zip(row, numeric, strict=True)]
-        for row in shown.itertuples(index=False, name=None)
-    ]
-    return {
-        "kind": "table",
-        "name": block.name,
-        "label": label,
-        "caption": block.caption,
-        "csv": relative(block.csv, folder),
-        "columns": [
-            {"text": str(c).replace("_", " "), "number": n}
-            for c, n in zip(shown.columns, numeric, strict=True)
-        ],
-        "rows": rows,
-        "more": len(block.frame) - len(shown),
-    }

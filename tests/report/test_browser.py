@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from configs import report as report_config
-from covidjax.report import document
 from covidjax.report import experiment as report
 from covidjax.report import page as page_writer
 from covidjax.report.live import serve
+from covidjax.report.markdown import Figure
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
 ENTER, ESCAPE = ("Enter", 13, "\r"), ("Escape", 27)
@@ -127,10 +127,10 @@ def test_it_prints_with_every_picture_though_nobody_scrolled_to_it(page) -> None
 
 def test_a_page_of_a_look_passes_too(tab, tmp_path) -> None:
     png = made_runs.write_png(tmp_path / "a.png", size=(900, 300))
-    shown = document.Figure("a", png, None, "A caption.", "Gray.")
+    shown = Figure("a", png, None, "A caption.", "Gray.")
     frame = pd.DataFrame({f"column_{n}": [1.5, 2.0] for n in range(20)})
     table = page_writer.write_table(tmp_path, "t", frame, "A long caption. " * 9, phantom=True)
-    sections = [document.Section("one", "One", ("Text.",), (shown, table))]
+    sections = [page_writer.Section("one", "One", ("Text.",), (shown, table))]
     page_writer.render(tmp_path / "look.html", "A look", sections, sentences=["1"], phantom=True)
     tab.look(390)
     tab.open((tmp_path / "look.html").as_uri())

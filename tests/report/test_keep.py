@@ -3,7 +3,7 @@
 import pytest
 
 from covidjax.report import keep
-from covidjax.report.document import Author
+from covidjax.report.markdown import Author
 
 PLACE = Author("question", "State the question.")
 
@@ -71,15 +71,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path) -> None:
         keep.read_authors(tmp_path / "report.md")
 
 
-def test_texts_whose_place_is_gone_get_one(tmp_path) -> None:
-    texts, gone = keep.sort_out({"question": "a", "old": "b", "empty": ""}, [PLACE])
-    assert texts["old"] == "b" and [place.key for place in gone] == ["old"]
-
-
 def test_a_copy_is_kept_of_what_was_edited_outside_of_the_blocks(tmp_path) -> None:
     path = tmp_path / "report.md"
     path.write_text(f"Generated.\n{block('prompt')}")
-    known = keep.fingerprint(path.read_text())
+    known = keep.fingerprint(path)
     path.write_text(f"Generated.\n{block('my own words')}")
     assert keep.back_up_edited(path, known) is None
     path.write_bytes(f"Generated.\n{block('my own words')}".replace("\n", "\r\n").encode())

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from covidjax.report import page
+from covidjax.report.markdown import Figure
 
 
 @pytest.fixture
 def written(tmp_path):
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "black.png")
-    figure = page.Figure("black", tmp_path / "black.png", None, "A <caption>", 'Black "square"')
+    figure = Figure("black", tmp_path / "black.png", None, "A <caption>", 'Black "square"')
     frame = pd.DataFrame(
         {"image": ["<script>alert(1)</script>", "b"], "n_images": [1234.0, np.nan]}
     )

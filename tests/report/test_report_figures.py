@@ -3,8 +3,8 @@
 import made_runs
 from PIL import Image
 
+from covidjax.report import figures, words
 from covidjax.report.collect import collect
-from covidjax.report.sections import figures
 
 
 def test_a_runs_figures_are_found_captioned_and_whole(tmp_path) -> None:
@@ -39,8 +39,8 @@ def test_a_run_without_figures_has_none(tmp_path) -> None:
 
 
 def test_names_of_files_are_safe_and_stay_apart() -> None:
-    assert figures.safe("cnn-20261124-1_b") == "cnn-20261124-1_b"
-    made = {figures.safe(name) for name in ("a b", "a/b", "a-b", "..", "é")}
+    assert words.safe("cnn-20261124-1_b") == "cnn-20261124-1_b"
+    made = {words.safe(name) for name in ("a b", "a/b", "a-b", "..", "é")}
     assert len(made) == 5 and all(name.isascii() and "/" not in name for name in made)
 
 

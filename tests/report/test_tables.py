@@ -3,10 +3,10 @@
 import made_runs
 import pytest
 
+from covidjax.report import tables, tables_classify, tables_denoise, tables_runs
 from covidjax.report.collect import collect
-from covidjax.report.document import Cell, Mark, plain
-from covidjax.report.sections import back_sections, tables, tables_classify, tables_denoise
-from covidjax.report.sections.tables import Column, Row, best_of, compared
+from covidjax.report.markdown import Cell, md, plain
+from covidjax.report.tables import Column, Row, best_of, compared
 
 
 def fig(value, low=None, high=None):
@@ -35,24 +35,22 @@ def test_the_best_is_the_one_whose_interval_parts_from_all_others(figures, large
 
 
 def bold(grid) -> set[str]:
-    return {
-        span.text for row in grid.rows for cell in row if isinstance(cell, Cell)
-        for span in cell.spans if isinstance(span, Mark) and span.kind == "bold"
-    }  # fmt: skip
+    texts = [cell.text for row in grid.rows for cell in row if isinstance(cell, Cell)]
+    return {text.strip("*") for text in texts if text.startswith("**")}
 
 
 def test_a_table_marks_and_explains_its_best() -> None:
     rows = [Row(("a",), {"x": fig(0.9, 0.88, 0.92)}), Row(("b",), {"x": fig(0.8, 0.7, 0.8)})]
-    grid = compared("t", ("About.",), ("run",), rows, [Column("x", "X"), Column("y", "Y")])
+    grid = compared("t", md("About."), ("run",), rows, [Column("x", "X"), Column("y", "Y")])
     assert bold(grid) == {"0.900 [0.880, 0.920]"} and tables.BOLD_RULE in plain(grid.caption)
     assert grid.columns == ("run", "X")
-    none = compared("t", ("About.",), ("run",), rows[:1] * 2, [Column("x", "X")])
+    none = compared("t", md("About."), ("run",), rows[:1] * 2, [Column("x", "X")])
     assert bold(none) == set() and "intervals overlap" in plain(none.caption)
 
 
 def test_the_csv_has_all_digits_and_says_phantom() -> None:
     rows = [Row(("a",), {"x": fig(0.123456789, 0.1, 0.2)}, (), True)]
-    grid = compared("t", ("About.",), ("run",), rows, [Column("x", "X")])
+    grid = compared("t", md("About."), ("run",), rows, [Column("x", "X")])
     assert grid.frame is not None and grid.frame.loc[0, "x"] == 0.123456789
     assert list(grid.frame["data"]) == ["PHANTOM"]
     assert plain(grid.caption).startswith("PHANTOM.")
@@ -74,7 +72,7 @@ def test_real_and_phantom_runs_are_never_in_one_comparison(tmp_path) -> None:
     grids = tables_classify.results([run for run in runs if run.state == "finished"])
     for grid in grids:
         marked = plain(grid.caption).startswith("PHANTOM")
-        assert marked == any(plain(row[0].spans) == "phantom" for row in grid.rows)
+        assert marked == any(plain(row[0].text) == "phantom" for row in grid.rows)
     assert sum(grid.phantom for grid in grids) == 2
 
 
@@ -83,7 +81,7 @@ def test_an_auroc_that_the_border_reaches_is_struck_and_never_bold(tmp_path) -> 
     made_runs.classify(tmp_path / "b", 0.8)
     first, *_ = tables_classify.results(collect([f"{tmp_path}/*"]))
     cell = first.rows[0][3]
-    assert isinstance(cell, Cell) and cell.spans == (Mark("struck", "0.980 [0.970, 0.990]"),)
+    assert isinstance(cell, Cell) and cell.text == "~~0.980 [0.970, 0.990]~~"
     assert bold(first) == set() and "Struck through" in plain(first.caption)
 
 
@@ -92,9 +90,9 @@ def test_runs_that_differ_in_the_seed_alone_are_averaged(tmp_path) -> None:
         made_runs.classify(tmp_path / f"a{seed}", auroc, seed=seed)
     made_runs.classify(tmp_path / "again", 0.5, seed=2)  # a seed counts once
     [grid] = tables_classify.seeds(collect([f"{tmp_path}/a?"]))
-    assert [plain(cell.spans) for cell in grid.rows[0][2:4]] == ["3", "0.980 ± 0.010"]
+    assert [plain(cell.text) for cell in grid.rows[0][2:4]] == ["3", "0.980 ± 0.010"]
     [grid] = tables_classify.seeds(collect([f"{tmp_path}/*"]))
-    assert plain(grid.rows[0][2].spans) == "3"
+    assert plain(grid.rows[0][2].text) == "3"
 
 
 def test_denoisers_are_bold_where_they_part_from_the_others(tmp_path) -> None:
@@ -110,12 +108,8 @@ def test_audits_and_settings_have_every_run_whichever_way_they_lie(tmp_path, cou
         made_runs.classify(tmp_path / f"run-{n}", 0.9 + n / 1000, border=0.7 + n / 1000, seed=n)
     runs = collect([f"{tmp_path}/*"])
     [probes] = tables_classify.audits(runs)
-    [settings] = [b for b in back_sections.reproducibility(runs, []) if is_settings(b)]
+    [settings] = tables_runs.settings(runs)
     for grid, last in ((probes, f"{0.7 + (count - 1) / 1000:.3f}"), (settings, str(count - 1))):
-        head = {*grid.columns, *(plain(row[0].spans) for row in grid.rows)}
+        head = {*grid.columns, *(plain(row[0].text) for row in grid.rows)}
         assert {run.name for run in runs} <= head
-        assert any(last in plain(cell.spans) for row in grid.rows for cell in row)
-
-
-def is_settings(block) -> bool:
-    return getattr(block, "name", "") == "settings-classify"
+        assert any(last in plain(cell.text) for row in grid.rows for cell in row)

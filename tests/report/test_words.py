@@ -3,9 +3,9 @@
 import made_runs
 import pytest
 
+from covidjax.report import words
 from covidjax.report.collect import collect
-from covidjax.report.document import Mark, plain
-from covidjax.report.sections import words
+from covidjax.report.markdown import plain
 from covidjax.runs.folder import Run
 
 
@@ -19,7 +19,7 @@ def runs(*sizes: int) -> list[Run]:
 def test_a_value_that_all_have_is_said_once() -> None:
     assert plain(words.alike(runs(64, 64), "size")) == "64"
     assert plain(words.alike(runs(64), "size", lambda n: f"{n} px")) == "64 px"
-    assert plain(words.alike(runs(64), "depth")) == "not known"
+    assert plain(words.alike(runs(64), "depth")) == "unknown"
     assert plain(words.alike(runs(64), "depth", without="none")) == "none"
 
 
@@ -28,8 +28,7 @@ def test_values_that_differ_are_said_with_their_runs() -> None:
 
 
 def test_of_many_runs_the_table_of_settings_is_named() -> None:
-    spans = words.alike(runs(64, 96, 64, 64, 64), "size")
-    assert "64 or 96" in plain(spans) and Mark("ref", "settings-dip") in spans
+    assert words.alike(runs(64, 96, 64, 64, 64), "size") == "64 or 96 (see Settings)"
     assert plain(words.names(runs(*range(9)))).endswith("r3 and 5 more")
 
 

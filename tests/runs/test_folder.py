@@ -1,4 +1,4 @@
-"""A run's folder is read in one place: what is there is told, and what is no finished run refused."""
+"""A run's folder is read in one place, and what is no finished run is refused."""
 
 import json
 from pathlib import Path

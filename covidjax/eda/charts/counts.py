@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from covidjax.data.splits import film_series
 from covidjax.eda.charts.figures import SMALL, Album, panels, plain, violins
 from covidjax.eda.classes import CLASS_LOOKS, CLASSES, LOOKS, OTHER_NOTE, SOURCES, present
-from covidjax.report.page import Figure
+from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
 from tfds_coronahack.metadata import CAUSES
 

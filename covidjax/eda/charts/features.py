@@ -11,7 +11,7 @@ from scipy import stats
 from covidjax.eda.charts.figures import DIVERGING, SMALL, Album, boxes, panels, plain, violins
 from covidjax.eda.classes import CLASS_LOOKS, CLASSES, OTHER_NOTE, present
 from covidjax.eda.measure import BINS, COLOUR_FEATURES, FEATURES
-from covidjax.report.page import Figure
+from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
 
 MAIN = ("mean", "contrast", "entropy", "sharpness")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covidjax.eda.classes import Look
 from covidjax.locking import temporary
-from covidjax.report import page
+from covidjax.report import markdown
 from covidjax.runs import canvas
 
 SMALL = 8  # points, the size of most text
@@ -30,7 +30,9 @@ class Album:
         self.folder = folder
         self.phantom = phantom
 
-    def save(self, figure: Figure, name: str, title: str, caption: str, alt: str) -> page.Figure:
+    def save(
+        self, figure: Figure, name: str, title: str, caption: str, alt: str
+    ) -> markdown.Figure:
         """Writes NAME.png and NAME.svg, the same bytes for the same figure."""
         png, svg = self.folder / f"{name}.png", self.folder / f"{name}.svg"
         canvas.save(figure, png, title, self.phantom)
@@ -39,7 +41,7 @@ class Album:
             figure.savefig(file, format="svg", dpi=120, metadata={"Date": None})
         if self.phantom:
             caption, alt = f"PHANTOM. {caption}", f"PHANTOM. {alt}"
-        return page.Figure(name, png, svg, caption, alt)
+        return markdown.Figure(name, png, svg, caption, alt)
 
 
 def wrapped(text: str, width: int, most: int = 4) -> str:

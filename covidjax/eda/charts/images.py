@@ -25,7 +25,7 @@ from covidjax.eda.classes import CLASSES, OTHER_NOTE, present
 from covidjax.eda.flags import FLAGS
 from covidjax.eda.outliers import Found
 from covidjax.eda.stream import Sums
-from covidjax.report.page import Figure
+from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
 
 SIDE = 160  # pixels of a picture on a sheet

@@ -14,7 +14,7 @@ from covidjax.eda.charts.figures import SMALL, Album, panels, picture, plain, sh
 from covidjax.eda.classes import CLASS_LOOKS, CLASSES, LOOKS, SOURCE_LOOKS, Look
 from covidjax.eda.normalisation import METHODS
 from covidjax.eda.scaling import SIZES
-from covidjax.report.page import Figure
+from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
 
 SIDE = 224

@@ -7,7 +7,8 @@ from covidjax.eda.charts import counts as charts_counts
 from covidjax.eda.charts import images as charts_images
 from covidjax.eda.classes import CLASSES, OTHER_NOTE
 from covidjax.eda.data import Data, Facts
-from covidjax.report.page import Figure, Section, Table
+from covidjax.report.markdown import Figure
+from covidjax.report.page import Section, Table
 
 
 def counts(data: Data) -> tuple[Section, Facts]:

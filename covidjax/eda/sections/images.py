@@ -10,7 +10,8 @@ from covidjax.eda.charts import images as charts_images
 from covidjax.eda.data import Data, Facts
 from covidjax.eda.measure import COLOUR_FEATURES, FEATURES
 from covidjax.eda.stream import Streamed
-from covidjax.report.page import Figure, Section, Table
+from covidjax.report.markdown import Figure
+from covidjax.report.page import Section, Table
 
 COMPONENTS = 32  # of the reconstruction and the neighbours
 

@@ -10,7 +10,8 @@ from covidjax.eda import embedding, normalisation, pixels, scaling
 from covidjax.eda.charts import methods as charts_methods
 from covidjax.eda.data import Data, Facts
 from covidjax.eda.stream import Streamed
-from covidjax.report.page import Figure, Section, Table
+from covidjax.report.markdown import Figure
+from covidjax.report.page import Section, Table
 
 
 def preparation(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from covidjax.report.sections import words
-from covidjax.report.sections.tables import shown
+from covidjax.report import words
+from covidjax.report.tables import shown
 from covidjax.runs.folder import Run
 
 MOST_BYTES = 1 << 20  # of metrics.jsonl in one answer; the page asks for the rest

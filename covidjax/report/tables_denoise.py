@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from covidjax.denoise.measures.image_quality import LARGER_IS_BETTER
-from covidjax.report.document import Grid, Mark, Spans, prose
-from covidjax.report.sections import words
-from covidjax.report.sections.tables import Column, Row, compared, listing, shown
+from covidjax.report import words
+from covidjax.report.markdown import Grid, code, listing, md
+from covidjax.report.tables import Column, Row, compared, shown
 from covidjax.runs.folder import Run, is_figure
 
 FIGURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "gmsd": "GMSD"}
@@ -20,6 +20,18 @@ ALL_DIP = {
 Key = tuple[Any, ...]
 
 
+def gains(runs: Sequence[Run]) -> list[tuple[Run, str, str, Mapping[str, Any]]]:
+    """Run, kind of noise, level, and the PSNR of the network above BM3D's."""
+    found = []
+    for run in runs:
+        name = str(run.results.get("network", {}).get("name", run.setting("model.name", "")))
+        for key, figure in run.results["splits"].get("test", {}).items():
+            parts = key.split("/")
+            if len(parts) == 4 and parts[0] == f"{name}_minus_bm3d" and parts[3] == "psnr":
+                found.append((run, parts[1].replace("_", " "), parts[2], figure))
+    return found
+
+
 def denoising(runs: Sequence[Run]) -> list[Grid]:
     """A table for each kind of noise and figure: methods by levels; then the differences."""
     found = []
@@ -29,7 +41,7 @@ def denoising(runs: Sequence[Run]) -> list[Grid]:
             rows, levels = _methods(some, kind, figure)
             if not rows:
                 continue
-            about = prose(
+            about = md(
                 "{title}, {kind} noise, {n} TEST images at {size} px; columns: level "
                 "({unit}). Means with 95 % intervals over patients.{better}",
                 title=title,
@@ -75,14 +87,14 @@ def _methods(runs: Sequence[Run], kind: str, figure: str) -> tuple[list[Row], li
                     methods.setdefault(parts[0], {})[parts[2]] = value
                 levels[parts[2]] = None
         for method, figures in methods.items():
-            lead = ((Mark("code", run.name),), words.method(method))
+            lead = (code(run.name), words.method(method))
             rows.append(Row(lead, figures, (), run.phantom))
     return rows, list(levels)
 
 
 def _differences(runs: Sequence[Run]) -> list[Grid]:
     """Paired differences between the network and BM3D, PSNR."""
-    rows: list[list[str | Spans]] = []
+    rows: list[list[str]] = []
     some = []
     for run in runs:
         for name, value in run.results["splits"].get("test", {}).items():
@@ -91,16 +103,16 @@ def _differences(runs: Sequence[Run]) -> list[Grid]:
                 share = run.results["splits"]["test"].get("/".join((*parts[:3], "share_better")))
                 case = f"{parts[1].replace('_', ' ')}, {parts[2]}"
                 row = [words.method(parts[0]), case, shown(value, 2), shown(share)]
-                rows.append([(Mark("code", run.name),), *row])
+                rows.append([code(run.name), *row])
                 some.append(run)
     if not rows:
         return []
-    about = prose(
+    about = md(
         "Paired differences on the same noisy images, 95 % intervals over patients; share: of "
         "images on which the network's PSNR is the higher one."
     )
     columns = ("run", "what", "noise, level", "PSNR (dB)", "share better")
-    return [listing("differences", about, columns, rows, any(r.phantom for r in some), save=True)]
+    return [listing("differences", about, columns, rows, any(r.phantom for r in some))]
 
 
 def _diagnosis(runs: Sequence[Run]) -> list[Grid]:
@@ -122,13 +134,13 @@ def _diagnosis(runs: Sequence[Run]) -> list[Grid]:
                 }
                 lead = (case.replace("_", " ").replace("/", ", "), words.method(method))
                 rows.append(Row(lead, kept, (), run.phantom))
-        about = prose(
-            "Is the diagnosis kept? What the classifier of {task} makes of the films of `{run}`: "
-            "its AUROC, what is lost of the clean films' AUROC, the share of calls that change, "
+        about = md(
+            "Is the diagnosis kept? What the classifier of {task} makes of the images of {run}: "
+            "its AUROC, what is lost of the clean images' AUROC, the share of calls that change, "
             "and the share of the noise's loss that denoising regains (given where the noise "
             "costs something).",
             task=words.task(str(facts.get("task", ""))),
-            run=run.name,
+            run=code(run.name),
         )
         columns = [
             Column("auroc", "AUROC", None),
@@ -162,9 +174,9 @@ def priors(runs: Sequence[Run]) -> list[Grid]:
                 parts = name.split("/")
                 methods.setdefault(parts[0], {})[parts[-1]] = figure
             for method, figures in methods.items():
-                lead = ((Mark("code", run.name),), words.method(method))
+                lead = (code(run.name), words.method(method))
                 rows.append(Row(lead, figures, (), run.phantom))
-        about = prose(
+        about = md(
             "Deep Image Prior, {case}: means over {n} of {split} at {size} px, 95 % "
             "intervals over patients. The best and the last step are looked up in the clean image.",
             case=str(case).replace("/", " ").replace("_", " ") or "no figures",
@@ -184,7 +196,7 @@ def priors(runs: Sequence[Run]) -> list[Grid]:
 
 def searches(runs: Sequence[Run]) -> list[Grid]:
     """What each search found over its defaults, on validation."""
-    rows: list[list[str | int | Spans]] = []
+    rows: list[list[str | int]] = []
     for run in runs:
         figures = run.results["splits"].get("validation", {})
         names = [name.partition("/")[2] for name in figures if name.startswith("best/")]
@@ -195,13 +207,13 @@ def searches(runs: Sequence[Run]) -> list[Grid]:
                 shown(figures.get(f"{kind}/{name}"), digits) for kind in ("default", "best", "gain")
             ]
             counts = f"{trials.get('complete', '?')} of {trials.get('total', '?')}"
-            target = (Mark("code", str(run.results.get("target", ""))),)
-            rows.append([(Mark("code", run.name),), target, counts, name, *cells])
+            target = code(run.results.get("target", ""))
+            rows.append([code(run.name), target, counts, name, *cells])
     if not rows:
         return []
-    about = prose(
+    about = md(
         "Hyperparameter searches, on validation images. The best was chosen by this figure, so it "
         "is optimistic; the default's is not."
     )
     columns = ("run", "target", "trials finished", "figure", "default", "best found", "gain")
-    return [listing("searches", about, columns, rows, any(r.phantom for r in runs), save=True)]
+    return [listing("searches", about, columns, rows, any(r.phantom for r in runs))]

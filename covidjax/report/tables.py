@@ -1,12 +1,21 @@
 """Tables of figures with intervals: how they are written, and when one of them is the best."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from covidjax.report.document import Author, Cell, Grid, Mark, Spans, plain, prose
+from covidjax.report.markdown import (
+    Cell,
+    Grid,
+    Markdown,
+    as_cell,
+    escape,
+    marked,
+    md,
+    plain,
+    struck,
+)
 
 Value = Mapping[str, Any]  # {"value", "ci95", "n"} of results.json
 BOLD_RULE = (
@@ -26,7 +35,7 @@ class Column(NamedTuple):
 class Row(NamedTuple):
     """One line: what stands before the figures, the figures, and those that must not be trusted."""
 
-    lead: tuple[str | Spans, ...]
+    lead: tuple[str, ...]
     figures: Mapping[str, Value]
     struck: tuple[str, ...] = ()
     phantom: bool = False
@@ -69,7 +78,7 @@ def best_of(figures: Sequence[Value | None], larger: bool | None) -> int | None:
 
 def compared(
     name: str,
-    caption: Spans,
+    caption: Markdown,
     leads: Sequence[str],
     rows: Sequence[Row],
     columns: Sequence[Column],
@@ -85,24 +94,18 @@ def compared(
     }
     cells = []
     for place, row in enumerate(rows):
-        lead: list[Cell | Author] = [as_cell(text) for text in row.lead]
+        lead = [as_cell(text) for text in row.lead]
         for one in columns:
             lead.append(_figure_cell(row, one, best[one.key] == place))
         cells.append(tuple(lead))
-    bold = any(
-        isinstance(span, Mark) and span.kind == "bold"
-        for line in cells
-        for cell in line[len(leads) :]
-        if isinstance(cell, Cell)
-        for span in cell.spans
-    )
+    bold = any(place is not None for place in best.values())
     several = len(rows) > 1 and any(one.larger is not None for one in columns)
     if bold:
-        caption = (*caption, f" {BOLD_RULE}")
+        caption = Markdown(f"{caption} {BOLD_RULE}")
     elif several:
-        caption = (*caption, " No best is marked: intervals overlap, or are not known.")
+        caption = Markdown(f"{caption} No best is marked: intervals overlap, or are unknown.")
     if any(row.struck for row in rows):
-        caption = (*caption, " Struck through: the image's border alone comes near it.")
+        caption = Markdown(f"{caption} Struck through: the image's border alone comes near it.")
     return marked(
         Grid(
             name,
@@ -115,48 +118,13 @@ def compared(
     )
 
 
-def listing(
-    name: str,
-    caption: Spans,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str | int | float | Spans | Author]],
-    phantom: bool = False,
-    save: bool = False,
-) -> Grid:
-    """A table of anything; numbers are written as they are. `save`: as a CSV too."""
-    cells = tuple(
-        tuple(one if isinstance(one, Author) else as_cell(one) for one in row) for row in rows
-    )
-    frame = None
-    if save:
-        frame = pd.DataFrame([[_raw(one) for one in row] for row in rows], columns=list(columns))
-    return marked(Grid(name, tuple(columns), cells, caption, frame, phantom))
-
-
-def marked(grid: Grid) -> Grid:
-    """The table with PHANTOM before its caption, where it has synthetic data."""
-    if not grid.phantom:
-        return grid
-    caption = (*prose("**PHANTOM.** "), *grid.caption)
-    return dataclasses.replace(grid, caption=caption)
-
-
-def as_cell(value: str | int | float | Spans) -> Cell:
-    """A cell of text, of marked text, or of a number, which is sorted as such."""
-    if isinstance(value, tuple):
-        return Cell(value)
-    if isinstance(value, str):
-        return Cell((value,))
-    return Cell((f"{value:,}" if isinstance(value, int) else f"{value:.4g}",), float(value))
-
-
 def _figure_cell(row: Row, column: Column, best: bool) -> Cell:
     figure = row.figures.get(column.key)
     text = shown(figure, column.digits)
     value = None if figure is None else figure["value"]
     if column.key in row.struck:
-        return Cell((Mark("struck", text),), value)
-    return Cell((Mark("bold", text) if best else text,), value)
+        return Cell(struck(text), value)
+    return Cell(md("**{text}**", text=text) if best else escape(text), value)
 
 
 def _frame(leads: Sequence[str], rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
@@ -164,7 +132,7 @@ def _frame(leads: Sequence[str], rows: Sequence[Row], columns: Sequence[Column])
     lines = []
     for row in rows:
         line: dict[str, Any] = {
-            lead: _raw(text) for lead, text in zip(leads, row.lead, strict=True)
+            lead: plain(text) for lead, text in zip(leads, row.lead, strict=True)
         }
         for one in columns:
             figure = row.figures.get(one.key)
@@ -177,9 +145,3 @@ def _frame(leads: Sequence[str], rows: Sequence[Row], columns: Sequence[Column])
             }
         lines.append(line | {"data": "PHANTOM" if row.phantom else "coronahack"})
     return pd.DataFrame(lines)
-
-
-def _raw(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return plain(value)
-    return value.prompt if isinstance(value, Author) else value

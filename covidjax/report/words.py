@@ -1,13 +1,15 @@
 """Runs in words: what they were for, which network they had, and lists of things."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from covidjax.classify.model_card import TASK_WORDS
 from covidjax.data.noise import NOISES
 from covidjax.evidence.predictions import TESTED
-from covidjax.report.document import Mark, Spans, plain
+from covidjax.report.markdown import Markdown, code, joined, md
 from covidjax.runs.folder import Run
 from covidjax.runs.workdir import FREE_FIELDS
 
@@ -91,46 +93,47 @@ def tested(run: Run) -> str:
     return next((name for name in TESTED if name in run.results.get("splits", {})), "")
 
 
-def names(runs: Iterable[Run]) -> Spans:
+def names(runs: Iterable[Run]) -> Markdown:
     """The runs' names, as in `a`, `b` and `c`; of many their number and some."""
-    all_of_them = [(Mark("code", run.name),) for run in runs]
-    if len(all_of_them) > MOST_NAMED + 2:
-        left = len(all_of_them) - MOST_NAMED
-        return joined([*all_of_them[:MOST_NAMED], (f"{left} more",)])
-    return joined(all_of_them)
-
-
-def joined(parts: Sequence[Spans]) -> Spans:
-    """The parts with commas, and "and" before the last."""
-    spans: list[str | Mark] = []
-    for place, part in enumerate(parts):
-        if place:
-            spans.append(" and " if place == len(parts) - 1 else ", ")
-        spans.extend(part)
-    return tuple(spans)
+    each = [code(run.name) for run in runs]
+    if len(each) > MOST_NAMED + 2:
+        return joined([*each[:MOST_NAMED], f"{len(each) - MOST_NAMED} more"])
+    return joined(each)
 
 
 def listed(parts: Sequence[str]) -> str:
-    """As `joined`, of text."""
-    return plain(joined([(part,) for part in parts]))
+    """Plain text with commas, and "and" before the last part."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def alike(runs: Sequence[Run], field: str, write: Any = str, without: str = "not known") -> Spans:
+def alike(
+    runs: Sequence[Run],
+    field: str,
+    write: Callable[[Any], object] = str,
+    without: str = "unknown",
+) -> Markdown:
     """A field's value where all runs have it alike, else each value with the runs that have it.
 
-    As in "64", or "64 (`a`, `b`) and 128 (`c`)"; of many runs "64 or 128 (Table 7)", the table of
-    their settings.
+    As in "64", or "64 (`a`, `b`) and 128 (`c`)"; of many runs "64 or 128 (see Settings)".
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
         value = run.setting(field)
-        found.setdefault(without if value is None else write(value), []).append(run)
+        found.setdefault(without if value is None else str(write(value)), []).append(run)
     if len(found) == 1:
-        return (next(iter(found)),)
+        return md("{value}", value=next(iter(found)))
     if len(runs) > MOST_NAMED:
-        table = Mark("ref", f"settings-{runs[0].experiment}")
-        return (" or ".join(found), " (", table, ")")
-    return joined([(f"{text} (", *names(some), ")") for text, some in found.items()])
+        return md("{values} (see Settings)", values=" or ".join(found))
+    return joined(
+        md("{value} ({runs})", value=value, runs=names(some)) for value, some in found.items()
+    )
+
+
+def number(value: Any) -> str:
+    """A setting as it is written: 0.001, 10,000."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
@@ -154,9 +157,8 @@ def grouped(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
 
 def data_key(run: Run) -> tuple[str, str]:
     """What must be the same for two runs to be compared: phantom or not, and the fingerprint."""
-    data = run.about.get("data")
-    seen = str(data.get("fingerprint", "")) if isinstance(data, Mapping) else ""
-    return ("phantom" if run.phantom else str(run.results.get("data", "")), seen)
+    kind = "phantom" if run.phantom else str(run.results.get("data", ""))
+    return kind, str(run.data.get("fingerprint", ""))
 
 
 def same_but_seed(runs: Iterable[Run]) -> list[list[Run]]:
@@ -176,6 +178,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def safe(name: str) -> str:
+    """A run's name as a part of a file's name and of a link; two names do not become one."""
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
+    if cleaned == name:
+        return name
+    return f"{cleaned}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def _key(value: Any) -> str:

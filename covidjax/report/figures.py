@@ -1,7 +1,5 @@
 """Which of the runs' figures the draft shows, with their captions; and the one that it draws."""
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from covidjax.evidence.predictions import TESTED
-from covidjax.report.document import Figure
-from covidjax.report.sections import words
-from covidjax.report.sections.tables_classify import comparable, struck
+from covidjax.report import words
+from covidjax.report.markdown import Figure
+from covidjax.report.tables_classify import comparable, struck
 from covidjax.runs import canvas
 from covidjax.runs.folder import Run
 
@@ -22,7 +20,7 @@ CLASSIFY: Mapping[str, str] = {
     "precision_recall": "Precision against recall",
     "confusion_test": "Confusion matrix on Kaggle's TEST",
     "confusion_out_of_fold": "Confusion matrix over all folds",
-    "confusion_external": "Confusion matrix on films of another folder",
+    "confusion_external": "Confusion matrix on images of another folder",
     "folds": "The figures of each fold",
     "training": "Training and validation figures over the steps",
 }
@@ -39,9 +37,9 @@ CALIBRATION: Mapping[str, str] = {
 }
 DENOISE: Mapping[str, str] = {
     "psnr_": "Mean PSNR of each method over the level of the noise, with 95 % intervals",
-    "denoised_": "Clean, noisy and denoised films, and what each method left",
+    "denoised_": "Clean, noisy and denoised images, and what each method left",
     "gains_": "PSNR of the network above that of the reference method, image by image",
-    "auroc_": "AUROC of the classifier on clean, noisy and denoised films",
+    "auroc_": "AUROC of the classifier on clean, noisy and denoised images",
     "spectra_": "Power spectrum of what is left of the noise",
 }
 DIP: Mapping[str, str] = {
@@ -82,6 +80,13 @@ def of_run(run: Run, wanted: Mapping[str, str], most: int) -> list[Figure]:
     return found[:most]
 
 
+def of_runs(
+    runs: Sequence[Run], wanted: Mapping[str, Mapping[str, str]], most: int
+) -> list[Figure]:
+    """The figures of several runs, by the experiment of each."""
+    return [figure for run in runs for figure in of_run(run, wanted.get(run.experiment, {}), most)]
+
+
 def _figure(run: Run, path: Path, what: str, kind: str) -> Figure:
     """One figure; its caption says of which run, data and size of sample it is."""
     task = str(run.results.get("task", ""))
@@ -94,7 +99,7 @@ def _figure(run: Run, path: Path, what: str, kind: str) -> Figure:
     if run.experiment == "tune":
         text = f"{mark}{what}. Search {run.name} ({about})."
     alt = f"{mark}{what}{detail}, of the run {run.name}. The numbers are in the tables."
-    return Figure(f"{safe(run.name)}-{path.stem.replace('_', '-')}", path, None, text, alt)
+    return Figure(f"{words.safe(run.name)}-{path.stem.replace('_', '-')}", path, None, text, alt)
 
 
 def _sample(run: Run) -> int | None:
@@ -105,14 +110,6 @@ def _sample(run: Run) -> int | None:
         if isinstance(first.get("n"), int):
             return first["n"]
     return None
-
-
-def safe(name: str) -> str:
-    """A run's name as a part of a file's name and of a link; two names do not become one."""
-    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
-    if cleaned == name:
-        return name
-    return f"{cleaned}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def draw(runs: Sequence[Run], folder: Path) -> list[Figure]:

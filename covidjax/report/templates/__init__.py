@@ -1,0 +1,1 @@
+"""The sentences of the draft report, in Markdown and Jinja2."""
