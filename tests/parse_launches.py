@@ -18,7 +18,7 @@ from absl import app  # noqa: E402
 
 import launch  # noqa: E402
 from covidjax.classify import check as classify_check  # noqa: E402
-from covidjax.cli import command_line  # noqa: E402
+from covidjax.cli import command_line, run  # noqa: E402
 from covidjax.denoise import check as denoise_check  # noqa: E402
 
 classify_check.flops.count = lambda *_: None  # seconds, and no page sets a network's shape
@@ -45,21 +45,21 @@ def _parse(arguments: list[str]) -> str:
     try:
         with contextlib.redirect_stderr(said):
             command_line.parse(sys.argv, launch.EXPERIMENTS)
-        config = launch.FLAGS.config
+        config = run.FLAGS.config
         if check := CHECKS.get(config.experiment):
             check(config)
-        if launch.FLAGS.sweep is not None:
+        if run.FLAGS.sweep is not None:
             from covidjax.cli import sweep
 
-            flag = launch.FLAGS["config"]
-            sweep.part_of(launch.FLAGS.shard)
+            flag = run.FLAGS["config"]
+            sweep.part_of(run.FLAGS.shard)
             sweep.make_points(
                 config,
                 flag.override_values,
                 sys.argv,
                 Path("runs"),
                 path=command_line.config_path(sys.argv),
-                sweeps=launch.FLAGS.sweep,
+                sweeps=run.FLAGS.sweep,
             )
     except SystemExit as stopped:
         return said.getvalue() if stopped.code else ""

@@ -21,7 +21,7 @@ from covidjax.data.augment import normalize, to_float
 from covidjax.data.table import TASKS
 from covidjax.evidence import recalibration
 from covidjax.evidence.predictions import Predicted
-from covidjax.training import checkpoint, chunks, sharding, steps
+from covidjax.training import chunks, saved, sharding, steps
 from covidjax.transfer import strategies
 
 Variables = Any
@@ -175,7 +175,7 @@ def calibrated(
 def read(config: ml_collections.ConfigDict, folder: Path, fold: Any, member: int) -> Variables:
     """`params` and `batch_stats` that were evaluated, from the checkpoint."""
     name = member_name(config, fold, member)
-    return checkpoint.read_evaluated(checkpoint.root(config, folder) / name, config.select)
+    return saved.read_evaluated(saved.root(config, folder) / name, config.select)
 
 
 def scale_in_words(mapping: recalibration.Map, verdict: str, folds: int) -> str:

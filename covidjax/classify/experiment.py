@@ -25,7 +25,7 @@ from covidjax.data import manifest, source, splits
 from covidjax.data.table import TASKS, read_table, task_labels
 from covidjax.runs import results, workdir
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, fitting, record, steps
+from covidjax.training import fitting, hosts, record, steps
 from covidjax.transfer import initial
 from tfds_coronahack.paths import expanded
 
@@ -43,7 +43,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     other = load_external(config) if config.external else None
     prepared = prepared_data(config)
     phantom = prepared.kind == "phantom"
-    main = distributed.is_coordinator()
+    main = hosts.is_coordinator()
     if phantom and main:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     config = resolved(config, prepared.kind)
@@ -90,7 +90,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
             training = Training(config, data, network, folder, log)
             predictions = [train_fold(training, fold) for fold in data.folds]
-        if not main:  # it waits in `distributed.finish`
+        if not main:  # it waits in `hosts.finish`
             return {}
         network = fitting.on_own_devices(network)
         return classify_report.write(config, data, predictions, network, folder, start, other)

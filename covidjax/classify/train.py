@@ -20,8 +20,8 @@ from covidjax.evidence import metrics
 from covidjax.training import (
     checkpoint,
     chunks,
-    distributed,
     fitting,
+    hosts,
     loop,
     record,
     state,
@@ -142,7 +142,7 @@ def fit_member(
     task = make_task(run, fold, member, report)
     fresh = fitting.fresh_state(config, network, task.key)
     with fitting.checkpoints_of(config, run.folder, task.name) as kept:
-        if config.get("init") and distributed.share(kept.last.latest_step()) is None:
+        if config.get("init") and hosts.share(kept.last.latest_step()) is None:
             fresh = initial.begin(config.init, task.name, fresh)
         if config.get("init") and config.transfer.strategy == "probe":
             final, progress = fit_probe(run, fold, task, fresh, kept)

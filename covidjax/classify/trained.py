@@ -18,7 +18,7 @@ from covidjax.evidence import recalibration
 from covidjax.images import reading
 from covidjax.runs import folder as runs
 from covidjax.runs.folder import RunError, Variables
-from covidjax.training import checkpoint
+from covidjax.training import saved
 
 NOT_AUDITED = "not audited: nothing says whether this score is about the lungs"
 
@@ -81,7 +81,7 @@ def _load(run: runs.Run) -> Trained:
     names = runs.networks(run)
     if len(names) != folds * config.members:
         raise RunError(
-            f"{checkpoint.root(config, run.folder)} holds {len(names)} networks, but the run has "
+            f"{saved.root(config, run.folder)} holds {len(names)} networks, but the run has "
             f"{folds * config.members}"
         )
     return Trained(

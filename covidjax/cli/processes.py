@@ -1,17 +1,30 @@
 """A run by several processes, as the command line starts it."""
 
-import errno
 import os
 import sys
 
+import jax
 import ml_collections
 
+from covidjax.runs import devices
 from covidjax.runs.workdir import decisive
-from covidjax.training import distributed
-from covidjax.training.channel import Place
+from covidjax.training import hosts
+from covidjax.training.hosts import Place
 
 SPREAD = ("classify", "denoise")  # the experiments that several processes can share
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check(place: Place) -> None:
+    """Raises PeerError for some of the three flags without the others."""
+    host, _, port = place.coordinator.rpartition(":")
+    whole = host and port.isdecimal() and 0 < int(port) < 2**16
+    if place == ("", 0, -1) or (whole and 0 <= place.process < place.processes):
+        return
+    raise hosts.PeerError(
+        "several processes need --coordinator=HOST:PORT --processes=N --process=I with I from 0 to "
+        f"N-1; got --coordinator={place.coordinator} --processes={place.processes} "
+        f"--process={place.process}"
+    )
 
 
 def join(config: ml_collections.ConfigDict, place: Place, given: str, own: str, wait: float) -> str:
@@ -29,19 +42,16 @@ def join(config: ml_collections.ConfigDict, place: Place, given: str, own: str, 
     Raises:
       ValueError: they did not come, do not run the same, or this experiment is for one process.
     """
+    check(place)
     if config.experiment not in SPREAD:
         raise ValueError(
             f"config.experiment={config.experiment} runs in one process: start it once, or give "
             "--processes=1"
         )
-    if place.process > 0:
+    hosts.start(place, wait)
+    devices.prepare()
+    if not hosts.is_coordinator():
         config.quiet = True
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    return distributed.start(place, {"--workdir": given, **decisive(config)}, own, wait).word
-
-
-def explained(error: BaseException, hint: str) -> str:
-    """The message of an error; of a full disk with what to do, for Python does not say which."""
-    if getattr(error, "errno", None) in FULL:
-        return f"cannot write, the disk is full: {error}. Make room; {hint}"
-    return str(error)
+    hosts.check_same({"jax": jax.__version__, "--workdir": given, **decisive(config)})
+    return hosts.share(own)

@@ -17,7 +17,7 @@ from covidjax.denoise import report as denoise_report
 from covidjax.denoise.train import Data, build, train
 from covidjax.runs import results, workdir
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
-from covidjax.training import distributed, fitting, record, steps
+from covidjax.training import fitting, hosts, record, steps
 from covidjax.training.fitting import Network
 from tfds_coronahack.paths import expanded
 
@@ -37,7 +37,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     mesh = fitting.mesh_of(config)
     config, data = load(config)
     phantom = data.prepared.kind == "phantom"
-    main = distributed.is_coordinator()
+    main = hosts.is_coordinator()
     if phantom and main:
         print(source.phantom_banner(), file=sys.stderr, flush=True)
     classifier = load_classifier(config, data) if config.classifier else None
@@ -47,7 +47,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         if finished:
             found = results.read_results(folder) if main else {}
             same = found.get("evaluated") == denoise_report.evaluation_of(config)
-            if distributed.share(same):
+            if hosts.share(same):
                 print(f"{folder} is finished: see {folder / 'results.json'}")
                 return found
             print("Trained already; evaluated again, as config.evaluate asks for", flush=True)
@@ -58,7 +58,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
         print(f"Images: {', '.join(counts)}", flush=True)
         with record.Record(folder, "PHANTOM" if phantom else "") as log:
             variables, progress = train(config, data, network, folder, log)
-        if not main:  # it waits in `distributed.finish`
+        if not main:  # it waits in `hosts.finish`
             return {}
         network = fitting.on_own_devices(network)
         return denoise_report.write(

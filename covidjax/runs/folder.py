@@ -20,7 +20,7 @@ import ml_collections
 from numpy.typing import NDArray
 
 from covidjax.runs.fields import flatten
-from covidjax.training import checkpoint
+from covidjax.training import saved
 from tfds_coronahack.paths import expanded, readable
 
 MOST_BYTES = 64 * 2**20  # of a JSON file; ours are far below
@@ -137,7 +137,7 @@ def read(folder: Path | str, experiment: str = "") -> Run:
 
 def networks(run: Run) -> list[str]:
     """Its networks, "" where there is one; folds and members in order. None: no checkpoints."""
-    return checkpoint.network_names(checkpoint.root(run.config, run.folder))
+    return saved.network_names(saved.root(run.config, run.folder))
 
 
 def read_network(run: Run, name: str) -> dict[str, NDArray[Any]]:
@@ -146,17 +146,17 @@ def read_network(run: Run, name: str) -> dict[str, NDArray[Any]]:
     Raises:
       RunError: the checkpoint is missing or damaged.
     """
-    kept = checkpoint.root(run.config, run.folder) / name
+    kept = saved.root(run.config, run.folder) / name
     try:
         os.fspath(kept).encode()  # what tensorstore wants
-        return checkpoint.read_evaluated(kept, run.setting("select", "best"))
+        return saved.read_evaluated(kept, run.setting("select", "best"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise unreadable(run, name, error) from error
 
 
 def unreadable(run: Run, name: str, error: Exception) -> RunError:
     """The error of a network whose checkpoint cannot be used."""
-    kept = checkpoint.root(run.config, run.folder) / name
+    kept = saved.root(run.config, run.folder) / name
     reason = " ".join(str(error).split())[:300]
     return RunError(f"the checkpoint {readable(kept)} cannot be read: {reason}")
 

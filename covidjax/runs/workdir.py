@@ -20,7 +20,7 @@ from covidjax import locking
 from covidjax.data import source
 from covidjax.runs import results
 from covidjax.runs.fields import flatten
-from covidjax.training import checkpoint, distributed
+from covidjax.training import hosts, saved
 
 PACKAGES = [
     *("covidjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"),
@@ -72,8 +72,8 @@ def claim(
         going on.
     """
     _check_checkpoints_place(config, workdir)
-    if not distributed.is_coordinator():
-        finished = distributed.share(None)
+    if not hosts.is_coordinator():
+        finished = hosts.share(None)
         if not config.get("checkpoint_dir"):
             _check_seen(workdir)
         yield finished
@@ -85,8 +85,8 @@ def claim(
             raise WorkdirError(f"another process is running in --workdir={workdir}")
         _write_or_check(workdir, described)
         if config.get("checkpoint_dir"):
-            _mark_checkpoints(checkpoint.absolute(config.checkpoint_dir), described)
-        yield distributed.share((workdir / "results.json").exists())
+            _mark_checkpoints(saved.absolute(config.checkpoint_dir), described)
+        yield hosts.share((workdir / "results.json").exists())
 
 
 def _check_seen(workdir: Path) -> None:
@@ -130,7 +130,7 @@ def _check_checkpoints_place(config: ml_collections.ConfigDict, workdir: Path) -
         return
     setting = "config.checkpoint_dir" if config.get("checkpoint_dir") else "workdir"
     try:
-        checkpoint.check_place(checkpoint.root(config, workdir))
+        saved.check_place(saved.root(config, workdir))
     except ValueError as error:
         raise WorkdirError(f"--{setting}: {error}; choose another folder") from error
 

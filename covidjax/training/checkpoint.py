@@ -9,26 +9,20 @@ number of devices and processes, whatever number wrote it.
 
 import dataclasses
 import itertools
-import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import grain
 import jax
-import ml_collections
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from covidjax.training import distributed
+from covidjax.training import hosts, saved
 from covidjax.training.state import TrainState
-from tfds_coronahack.paths import expanded, readable
 
 Folder = os.PathLike[str]
 # The processes of a run make their Checkpoints in the same order: so these agree. Orbax's barriers
@@ -61,7 +55,7 @@ class Checkpoints:
     """The checkpoints of one training run, below `folder`; `keep` of them, and the best ones."""
 
     def __init__(self, folder: Folder, keep: int = 2) -> None:
-        self.folder = absolute(folder)
+        self.folder = saved.absolute(folder)
         logging.getLogger("absl").addFilter(_failed_write)  # adds it once
         self.last = _manager(self.folder / "last", keep)
         # One more: a kill between saving a new best and the progress that names it needs the old
@@ -111,8 +105,8 @@ class Checkpoints:
         Raises:
           CheckpointError: all that are there are broken.
         """
-        found = self._newest_whole() if distributed.is_coordinator() else None
-        step, best_is_there = distributed.share(found)
+        found = self._newest_whole() if hosts.is_coordinator() else None
+        step, best_is_there = hosts.share(found)
         if step is None:
             return state, Progress()
         if step < 0:
@@ -130,7 +124,7 @@ class Checkpoints:
         record: dict[str, Any] = dict(restored["progress"])
         if record["best_value"] is None:
             record["best_value"] = float("-inf")
-        batches.set_state(_position(self.folder / "last" / str(step)))
+        batches.set_state(saved.position(self.folder / "last" / str(step)))
         if not best_is_there:  # a kill came first: it is this state's
             self.save_best(restored["state"])
         return restored["state"], Progress(**record)
@@ -144,7 +138,7 @@ class Checkpoints:
         for step in steps:
             path = self.folder / "last" / str(step)
             try:
-                return step, _read_whole(path, step, self.folder / "best")
+                return step, saved.read_whole(path, step, self.folder / "best")
             except Exception as error:  # whatever orbax and tensorstore raise for damaged files
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tells it of each array again
@@ -181,7 +175,7 @@ class Checkpoints:
             raise
         except Exception as error:  # tensorstore's are ValueErrors, barriers' of other kinds
             if _of_another(error):
-                distributed.wait_for_word()
+                hosts.wait_for_service()
             raise CheckpointError(_cannot_write(f"to {self.folder}", error)) from error
 
     def chosen(self, state: TrainState, progress: Progress, select: str) -> dict[str, Any]:
@@ -200,7 +194,7 @@ class Checkpoints:
         try:
             yield
         except BaseException as error:
-            if distributed.is_everywhere(error):
+            if hosts.is_everywhere(error):
                 self._wait()
             raise
         self._wait()
@@ -214,7 +208,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: Any, value: BaseException | None, traceback: Any) -> None:
-        if value is None or distributed.is_everywhere(value):
+        if value is None or hosts.is_everywhere(value):
             self.close()
 
     def close(self) -> None:
@@ -223,75 +217,9 @@ class Checkpoints:
         self.best.close()
 
 
-def absolute(folder: Folder | str) -> epath.Path:
-    """The folder as orbax wants it; an address such as gs://BUCKET/FOLDER stays as it is."""
-    text = os.fspath(folder)
-    return epath.Path(text if "://" in text else expanded(text).absolute())
-
-
-def check_place(folder: Folder) -> None:
-    """Raises ValueError where checkpoints in the folder could not be read again.
-
-    Orbax takes the path of what it has written for a pattern, so that it would find nothing, or the
-    files of a folder beside; and tensorstore wants UTF-8 and takes a backslash for a slash.
-    """
-    text = os.fspath(folder)
-    if found := [character for character in "[*?\\" if character in text]:
-        raise ValueError(f"checkpoints cannot be kept in {text}, for the {found[0]} in its name")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"checkpoints cannot be kept in {readable(text)}, whose name is not UTF-8"
-        ) from error
-
-
-def root(config: ml_collections.ConfigDict, workdir: Path) -> epath.Path:
-    """Where a run's checkpoints are: in `config.checkpoint_dir`, or below its workdir."""
-    return absolute(config.get("checkpoint_dir") or workdir / "checkpoints")
-
-
 def evaluated_part(state: TrainState) -> dict[str, Any]:
     """The averaged `params` and `batch_stats`."""
     return {"params": state.ema_params, "batch_stats": state.ema_batch_stats}
-
-
-def network_names(folder: Folder) -> list[str]:
-    """The networks of a run whose `checkpoints` folder this is, folds and members in order.
-
-    "" where there is one without a name, none where there are no checkpoints.
-    """
-    root = epath.Path(folder)
-    if (root / "best").is_dir():
-        return [""]
-    if not root.is_dir():
-        return []
-    names = (path.name for path in root.iterdir() if (path / "best").is_dir())
-    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
-
-
-def read_evaluated(folder: Folder, select: str) -> dict[str, Any]:
-    """The `params` and `batch_stats` that a finished run evaluated, as NumPy arrays.
-
-    Needs no train state, writes nothing, and does not ask what devices they were saved from.
-
-    Args:
-      folder: of one network, which `Checkpoints` was given.
-      select: "best" or "last", the run's `config.select`.
-
-    Raises:
-      OSError, KeyError, ValueError: missing or damaged.
-    """
-    kept = absolute(folder)
-    steps = ocp.utils.checkpoint_steps(kept / "last") if (kept / "last").is_dir() else []
-    if not steps:
-        raise FileNotFoundError(f"there is no checkpoint in {kept / 'last'}")
-    last = kept / "last" / str(max(steps))
-    if select == "last":
-        held = _as_numpy(last / "state")
-        return {"params": held["ema_params"], "batch_stats": held["ema_batch_stats"]}
-    step = ocp.JsonCheckpointHandler().restore(last / "progress")["best_step"]
-    return _as_numpy(kept / "best" / str(step) / "default")
 
 
 def _manager(folder: epath.Path, keep: int) -> ocp.CheckpointManager:
@@ -315,7 +243,7 @@ def _failed_write(record: logging.LogRecord) -> bool:
     if not isinstance(error, Exception) or "orbax" not in record.pathname:
         return True
     if not _of_another(error):
-        distributed.fail(_cannot_write("a checkpoint", error), 2)
+        hosts.fail(_cannot_write("a checkpoint", error), 2)
     return False  # what is raised says it
 
 
@@ -333,47 +261,6 @@ def _of_another(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _read_whole(path: epath.Path, step: int, best: epath.Path) -> bool:
-    """Reads all of a checkpoint, of whatever processes, and the best one that it names.
-
-    Returns:
-      False where that is the same step's, whose averages are here, and cannot be read.
-
-    Raises:
-      Exception: of many kinds, where something else is missing or damaged.
-    """
-    _as_numpy(path / "state")
-    for facts in (path / "state" / "array_metadatas").iterdir():  # which only a real restore reads
-        json.loads(facts.read_text())
-    _position(path)
-    named = ocp.JsonCheckpointHandler().restore(path / "progress")["best_step"]
-    if named < 0:
-        return True
-    try:
-        _as_numpy(best / str(named) / "default")
-    except Exception:
-        if named != step:
-            raise
-        return False
-    return True
-
-
-def _position(path: epath.Path) -> dict[str, Any]:
-    """The state of the data's iterator."""
-    if (path / "position").exists():
-        return ocp.JsonCheckpointHandler().restore(path / "position")
-    # Of runs before there were several processes: grain's own file.
-    return json.loads((path / "batches" / "process_0-of-1.json").read_text())
-
-
-def _as_numpy(path: Folder) -> dict[str, Any]:
-    """What a checkpoint holds, whatever devices it was saved from."""
-    handler = ocp.StandardCheckpointHandler()
-    found = handler.metadata(path).tree
-    arrays = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), found)
-    return handler.restore(path, args=ocp.args.StandardRestore(arrays))
 
 
 def _abstract(tree: Any) -> Any:

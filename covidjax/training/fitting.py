@@ -26,6 +26,7 @@ from covidjax.training import (
     optimizer,
     profile,
     record,
+    saved,
     sharding,
     state,
     steps,
@@ -217,7 +218,7 @@ def checkpoints_of(
     config: ml_collections.ConfigDict, folder: Path, name: str = ""
 ) -> checkpoint.Checkpoints:
     """The checkpoints of the network of that name in the run of that workdir."""
-    return checkpoint.Checkpoints(checkpoint.root(config, folder) / name, keep=config.keep)
+    return checkpoint.Checkpoints(saved.root(config, folder) / name, keep=config.keep)
 
 
 def fit(

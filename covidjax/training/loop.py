@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from covidjax.training import allocator, distributed, profile, sharding, signals, speed
+from covidjax.training import allocator, hosts, profile, sharding, signals, speed
 from covidjax.training.checkpoint import Checkpoints, Progress
 from covidjax.training.figures import Figures, Log, Sent
 from covidjax.training.record import progress_bar
@@ -212,7 +212,7 @@ class _Feed:
 def _evaluate(state: TrainState, step: int, watch: Watch, log: Log) -> float:
     """Writes the validation figures down; returns the monitored one."""
     # Processes on unlike machines may differ in the last digit.
-    figures = distributed.share({name: float(v) for name, v in watch.evaluate(state).items()})
+    figures = hosts.share({name: float(v) for name, v in watch.evaluate(state).items()})
     log.record.write(step, "validation", figures, log.label)
     if watch.report is not None:
         watch.report(step, figures[watch.monitor])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from covidjax.training import distributed
+from covidjax.training import hosts
 
 if TYPE_CHECKING:
     import tensorboardX
@@ -31,7 +31,7 @@ class Record:
         self.note = note
         self.folder = workdir / "tensorboard"
         self.file: TextIO | None = None
-        if not distributed.is_coordinator():
+        if not hosts.is_coordinator():
             return
         self.file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         if self.file.tell() and not _ends_in_newline(workdir / "metrics.jsonl"):

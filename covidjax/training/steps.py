@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from covidjax.training import distributed, sharding
+from covidjax.training import hosts, sharding
 from covidjax.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -193,7 +193,7 @@ def together(function: Any, mesh: Mesh) -> Callable[..., Any]:
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if shapes not in compiled:
             compiled[shapes] = function.lower(*arguments).compile()
-            distributed.sync()
+            hosts.sync()
         return compiled[shapes](*arguments)
 
     return call

@@ -1,12 +1,10 @@
 """What several processes are told before they wait for each other."""
 
-import errno
-
 import ml_collections
 import pytest
 
 from covidjax.cli import processes
-from covidjax.training.channel import Place
+from covidjax.training.hosts import Place
 
 
 @pytest.mark.parametrize("experiment", ["eda", "dip", "tune"])
@@ -16,8 +14,10 @@ def test_an_experiment_for_one_process_says_so_before_it_waits(experiment):
         processes.join(config, Place("localhost:1", 2, 0), "", "", 1)
 
 
-def test_of_a_full_disk_the_message_says_what_to_do():
-    full = OSError(errno.ENOSPC, "No space left on device")
-    assert processes.explained(full, "do it again").endswith("on device. Make room; do it again")
-    assert processes.explained(OSError(errno.EACCES, "Permission denied"), "x").endswith("denied")
-    assert processes.explained(ValueError("what"), "x") == "what"
+@pytest.mark.parametrize(
+    "place",
+    [("", 2, 0), ("host:1", 0, -1), ("host:1", 2, 2), ("host", 2, 0), (":1", 2, 0), ("h:x", 2, 0)],
+)
+def test_some_of_the_flags_without_the_others_are_refused(place):
+    with pytest.raises(ValueError, match="several processes need --coordinator=HOST:PORT"):
+        processes.check(Place(*place))

@@ -14,7 +14,7 @@ from covidjax.denoise import check as denoise_check
 from covidjax.denoise import experiment as denoise
 from covidjax.denoise import train as denoise_train
 from covidjax.denoise.train import Data
-from covidjax.training import checkpoint, fitting, record, sharding
+from covidjax.training import fitting, record, saved, sharding
 from covidjax.training.fitting import Network
 
 SIDE = 16
@@ -160,7 +160,7 @@ def test_training_that_stops_goes_on_to_the_same_weights(small, data, network, t
     )
     assert again == seen[1:]
     jax.tree.map(np.testing.assert_array_equal, resumed, straight)
-    kept = checkpoint.read_evaluated(tmp_path / "stopped" / "checkpoints", "best")
+    kept = saved.read_evaluated(tmp_path / "stopped" / "checkpoints", "best")
     jax.tree.map(np.testing.assert_array_equal, kept["params"], jax.device_get(straight["params"]))
 
 

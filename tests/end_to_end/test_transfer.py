@@ -38,9 +38,9 @@ def runs(launch_all: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 def layers(run: Path) -> dict[str, Any]:
     """The leaves by the path of their names, as they were evaluated."""
-    finished = runs.read(run)
-    (network,) = runs.networks(finished)
-    held = runs.read_network(finished, network)
+    finished = run_folder.read(run)
+    (network,) = run_folder.networks(finished)
+    held = run_folder.read_network(finished, network)
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(held)}
 
 

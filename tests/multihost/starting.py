@@ -57,8 +57,10 @@ class Process:
     def err(self) -> str:
         return self.files[1].read_text(encoding="utf-8")
 
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
+    def send(self, number: int, *, child: bool = False) -> None:
+        """To the command, or to its child, which is the run itself (`cli/supervise.py`)."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        os.kill(int(children[0]) if child else self.pid, number)
 
 
 def beginner(ask: Callable[..., Any], folder: Path) -> Iterator[Callable[..., list[Process]]]:
@@ -70,6 +72,7 @@ def beginner(ask: Callable[..., Any], folder: Path) -> Iterator[Callable[..., li
         devices: int = 4,
         only: Sequence[int] | None = None,
         most_bytes: dict[int, int] | None = None,
+        each: dict[int, list[str]] | None = None,
         tiny: bool = True,
     ) -> list[Process]:
         port = free_port()
@@ -77,7 +80,7 @@ def beginner(ask: Callable[..., Any], folder: Path) -> Iterator[Callable[..., li
         for number in range(processes) if only is None else only:
             out, err = (folder / f"{len(begun)}.{kind}" for kind in ("out", "err"))
             place = [f"--coordinator=localhost:{port}", f"--processes={processes}"]
-            place += [f"--process={number}"]
+            place += [f"--process={number}", *(each or {}).get(number, [])]
             request = {
                 "argv": [*(TINY if tiny else []), *arguments, *(place if processes > 1 else [])],
                 "env": {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},

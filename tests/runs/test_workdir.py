@@ -211,8 +211,8 @@ def test_a_process_waits_for_the_coordinator_s_folder_and_must_see_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workdir, "SEEN_SECONDS", 0.2)
-    monkeypatch.setattr(workdir.distributed, "is_coordinator", lambda: False)
-    monkeypatch.setattr(workdir.distributed, "share", lambda _: True)
+    monkeypatch.setattr(workdir.hosts, "is_coordinator", lambda: False)
+    monkeypatch.setattr(workdir.hosts, "share", lambda _: True)
     said = refused(tmp_path / "run", config())
     assert f"does not see the coordinator's --workdir={tmp_path / 'run'}" in said
     assert not (tmp_path / "run").exists()

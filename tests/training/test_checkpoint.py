@@ -15,11 +15,9 @@ from covidjax.training.checkpoint import (
     CheckpointError,
     Checkpoints,
     Progress,
-    absolute,
-    check_place,
     evaluated_part,
-    root,
 )
+from covidjax.training.saved import absolute, check_place, root
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto import event_pb2
 
-from covidjax.training import distributed
+from covidjax.training import hosts
 from covidjax.training.record import Record, progress_bar
 
 
@@ -114,7 +114,7 @@ def test_the_progress_bar_starts_at_what_is_done_and_can_be_quiet(capsys):
 
 
 def test_a_process_that_is_not_the_coordinator_writes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "is_coordinator", lambda: False)
+    monkeypatch.setattr(hosts, "is_coordinator", lambda: False)
     with Record(tmp_path, "PHANTOM") as log:
         log.write(1, "train", {"loss": 1.0})
     assert not list(tmp_path.iterdir())
