@@ -36,7 +36,7 @@ from benchmarks.compare import Result, progress
 from benchmarks.settings import Settings, scratch_folder, torch_installed
 from benchmarks.worker import WorkerError
 from covidjax.cli.commands import path_argument
-from covidjax.runs.fields import nearest
+from covidjax.runs.flat import nearest
 
 BENCHMARKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "resnet18_train": networks.resnet18_train,

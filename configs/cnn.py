@@ -21,13 +21,7 @@ from configs import common
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """The config; `arg` is what stands behind the colon."""
     values = common.parse_arg(arg, common.CLASSIFY_ARGS)
-    config = common.classify(values)
-    config.model = ml_collections.ConfigDict()
-    config.model.name = "cnn"
-    config.model.widths = (16, 32, 64, 128)  # channels of the stages
-    config.model.convs = 2  # 3 x 3 convolutions a stage
-    config.model.dropout = 0.2  # before the classifier
-    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
+    config = common.classify(values, "cnn")
     if config.task == "covid":
         # A third of the images, so more epochs for as many updates.
         config.batch_size = 32

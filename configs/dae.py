@@ -23,18 +23,7 @@ import ml_collections
 
 from configs import common
 
-NETWORKS: dict[str, dict[str, Any]] = {
-    # width: 16 (115 thousand parameters), 32, 48
-    "unet": {
-        "width": 32,
-        "blocks": (2, 1, 1),
-        "residual": True,
-        "noise_map": False,
-        "norm": "none",
-    },
-    "dncnn": {"width": 64, "depth": 17, "residual": True, "norm": "batch"},
-    "bottleneck": {"widths": (32, 64, 64), "code": 32, "residual": False, "norm": "none"},
-}
+NETWORKS = ("unet", "dncnn", "bottleneck")
 ARGS: dict[str, Any] = {
     "net": "unet",
     "noise": "gaussian",
@@ -50,10 +39,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     values = common.parse_arg(arg, ARGS)
     if values["net"] not in NETWORKS:
         raise ValueError(common.unknown("net", values["net"], list(NETWORKS)))
-    config = common.denoise(values)
-    config.model = ml_collections.ConfigDict({"name": values["net"]} | NETWORKS[values["net"]])
-    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
-    return config
+    return common.denoise(values, values["net"])
 
 
 def sweep(config: ml_collections.ConfigDict) -> dict[str, dict[str, dict[str, Any]]]:

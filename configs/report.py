@@ -14,16 +14,12 @@ Arguments behind the colon: runs.
 import ml_collections
 
 from configs import common
+from covidjax.runs.config import make
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """The config; `arg` is what stands behind the colon."""
     values = common.parse_arg(arg, {"runs": "runs/*"})
-    config = ml_collections.ConfigDict()
-    config.experiment = "report"
-    config.runs = values["runs"]  # folders and patterns, comma between
-    config.title = ""  # "": one that names what the runs did
-    config.figures = 5  # of each run in a section, at most
-    config.serve = False  # no report: a page of the runs, on this machine alone
-    config.port = 8477  # of that page, on 127.0.0.1; 0: any that is free
+    config = make("report")
+    config.runs = values["runs"]
     return config

@@ -40,22 +40,14 @@ from typing import Any
 import ml_collections
 
 from configs import common
+from covidjax.runs.fields import TRANSFER
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """The config; `arg` is what stands behind the colon."""
     values = common.parse_arg(arg, common.CLASSIFY_ARGS | {"depth": 18, "init": ""})
-    config = common.classify(values)
-    config.model = ml_collections.ConfigDict()
-    config.model.name = "resnet"
-    config.model.depth = values["depth"]  # 18, 34, 50, 101
-    config.model.dropout = 0.2  # before the classifier
-    config.model.kernels = "auto"  # plain: XLA's own kernels everywhere
-    config.init = values["init"]  # weights to start from; "": random ones
-    config.transfer = ml_collections.ConfigDict()
-    config.transfer.strategy = "finetune"  # finetune, gradual, probe; with init
-    config.transfer.layer_decay = 0.7  # of the rate: fc 1, layer4 0.7, ..., stem 0.17
-    config.transfer.freeze_batch_norm = False  # keep the statistics of the weights
+    config = common.classify(values, "resnet", transfer=TRANSFER)
+    config.model.depth, config.init = values["depth"], values["init"]
     config.optimizer.learning_rate = 1e-3
     config.optimizer.weight_decay = 1e-2
     if config.task == "covid":

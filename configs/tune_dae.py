@@ -21,6 +21,8 @@ Arguments behind the colon: target, net, noise, level, task, data, size, seed.
 import ml_collections
 
 from configs import cnn, common, dae
+from covidjax.runs.config import add
+from covidjax.runs.fields import TUNER
 from covidjax.tune import space as tune_space
 
 TARGETS = {"dae": dae.get_config, "cnn": cnn.get_config}
@@ -43,25 +45,17 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     given = {name: value for name, value in values.items() if value}
     config = TARGETS[target](_joined(given))
 
-    config.tuner = ml_collections.ConfigDict()
-    config.tuner.experiment = config.experiment  # of each trial
+    add(config, TUNER)
+    config.tuner.experiment = config.experiment
     config.tuner.target = target
-    config.tuner.space = config.model.name  # the table of covidjax/tune/space.py
+    config.tuner.space = config.model.name
     picked = {name: value for name, value in given.items() if name not in ("data", "seed")}
     config.tuner.config = f"configs/{target}.py:{_joined(picked)}".rstrip(":")  # takes the best
     config.tuner.default = tune_space.defaults(config)  # what the first trial has
     config.experiment = "tune"
 
-    config.tuner.trials = 40  # of the study, all workers together
-    config.tuner.fields = ""  # to search, comma between; "": all of the table that are not set
-    config.tuner.storage = ""  # of Optuna, as a URL; "": SQLite in the workdir
-    # Hyperband deals the trials out to three brackets, each with a TPE of its own: for 100 or more.
-    config.tuner.pruner = "halving"  # halving (successive), hyperband, none
-    config.tuner.reduction = 3  # of so many trials one goes on at each rung
-    config.tuner.startup = 10  # random trials before TPE has enough to go by
-
     # The budget of a trial: small, a twelfth to a third of the target's own.
-    config.evaluations = 9  # parts of the budget: after each a trial can be pruned
+    config.evaluations = 9  # after each a trial can be pruned
     if target == "dae":
         config.auto_steps.coronahack = 800
         config.auto_steps.phantom = 100

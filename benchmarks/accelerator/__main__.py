@@ -24,7 +24,7 @@ from benchmarks.accelerator.parts import PARTS, Part, Row, Settings, run
 from benchmarks.compare import progress
 from covidjax.cli.commands import path_argument, run_command
 from covidjax.locking import temporary
-from covidjax.runs.fields import nearest
+from covidjax.runs.flat import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,77 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax import models
-from covidjax.classify import loss as objective
-from covidjax.data import preprocess, source, splits
+from covidjax.data import splits
 from covidjax.data.table import TASKS
 from covidjax.evidence import recalibration
-from covidjax.runs.fields import check_values, flatten
-from covidjax.training import flops, optimizer, profile, sharding
-from covidjax.transfer import strategies
-from tfds_coronahack import phantom
-
-VALUES: dict[str, Sequence[str]] = {
-    "task": tuple(TASKS),
-    "split": ("official", "kfold"),
-    "part": ("", "TRAIN", "TEST"),
-    "validation": ("auto", "shifted", "random"),
-    "select": ("best", "last"),
-    "balance": objective.BALANCES,
-    "calibration": recalibration.METHODS,
-    "dtype": tuple(models.DTYPES),
-    "data.source": source.SOURCES,
-    "data.equalize": preprocess.EQUALIZE,
-    "data.resize": preprocess.RESIZE,
-    "model.name": tuple(models.CLASSIFIERS),
-    "model.kernels": ("auto", "plain"),
-    "sharding": sharding.KINDS,
-    "optimizer.name": optimizer.OPTIMIZERS,
-    "transfer.strategy": strategies.STRATEGIES,
-}
-# Lowest and highest, both allowed; None for no limit.
-RANGES: dict[str, tuple[float, float | None]] = {
-    "seed": (0, 2**31 - 1),
-    "folds": (2, None),
-    "members": (1, None),
-    "bootstrap_samples": (2, None),
-    "data.size": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
-    "phantom.images": (phantom.FEWEST, phantom.MOST),
-    "phantom.seed": (0, None),
-    "phantom.size": (phantom.SMALLEST, phantom.LARGEST),
-    "batch_size": (1, None),
-    "accumulate": (1, None),
-    "shards": (0, None),
-    "shard_from": (0, None),
-    "keep": (1, None),
-    "epochs": (0, None),
-    "auto_epochs.coronahack": (1, None),
-    "auto_epochs.phantom": (1, None),
-    "evaluations": (1, None),
-    "patience": (0, None),
-    "steps_per_dispatch": (0, None),
-    "log_every": (1, None),
-    "model.convs": (1, None),
-    "optimizer.accumulate": (1, None),
-    "optimizer.weight_decay": (0, None),
-    "optimizer.clip": (0, None),
-}
-BELOW_ONE = ("label_smoothing", "ema", "model.dropout", "optimizer.warmup", "optimizer.momentum")
+from covidjax.runs import config as fields
+from covidjax.training import flops, profile
 
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
-    fields = flatten(config.to_dict())
-    check_values(fields, VALUES, RANGES, BELOW_ONE)
-    for name, value in fields.items():
-        if name.startswith("augment.") and not 0 <= value <= _most(name):
-            limits = "at least 0" if _most(name) == np.inf else f"from 0 to {_most(name)}"
-            raise ValueError(f"config.{name} must be {limits}, got {value}")
-    if not 0 < config.optimizer.learning_rate < np.inf:
-        rate = config.optimizer.learning_rate
-        raise ValueError(f"config.optimizer.learning_rate must be above 0, got {rate}")
-    if not 0 < config.validation_fraction <= 0.5:
-        fraction = config.validation_fraction
-        raise ValueError(f"config.validation_fraction must be in (0, 0.5], got {fraction}")
+    fields.check(config)
     profile.parse(config.profile)
     _check_threshold(config)
     _check_together(config)
@@ -116,11 +55,6 @@ def create_model(config: ml_collections.ConfigDict) -> Any:
     )
 
 
-def _most(name: str) -> float:
-    """The largest value of an augmentation's strength: 1 for probabilities and shares."""
-    return 1 if name in ("augment.flip", "augment.erase") else np.inf
-
-
 def _check_threshold(config: ml_collections.ConfigDict) -> None:
     threshold = config.threshold
     if threshold == "validation":
@@ -151,9 +85,7 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
             f"behind the colon, as in --config=configs/{config.model.name}.py:task={config.task}"
         )
     if "init" in config:
-        decay, strategy = config.transfer.layer_decay, config.transfer.strategy
-        if not 0 < decay <= 1:
-            raise ValueError(f"config.transfer.layer_decay must be in (0, 1], got {decay}")
+        strategy = config.transfer.strategy
         if not config.init and (strategy != "finetune" or config.transfer.freeze_batch_norm):
             raise ValueError(
                 "config.transfer is for weights that exist: say which, as in "

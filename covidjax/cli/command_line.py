@@ -8,18 +8,16 @@ import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ml_collections
 from absl import flags
 
-from covidjax.runs.fields import flatten, nearest
+from covidjax.runs.config import described
+from covidjax.runs.flat import flatten, nearest
 from tfds_coronahack.paths import NoHomeError, expanded
 from tfds_coronahack.terminal import keep_printing
 
-# A line of a config file that sets a field and says in a comment what it may be.
-NOTED = re.compile(r"^ *config\.(?P<field>[\w.]+) = (?:.*|\(\n.*)  # (?P<note>.+)$", re.MULTILINE)
 WRONG_TYPE = re.compile(
     r"flag --(?P<setting>config\S*): (?P<kind>invalid literal for int|could not convert string to)"
 )
@@ -139,44 +137,13 @@ def help_text(argv: Sequence[str]) -> str:
         return f"{usage}\n\n{about}\n\n{more}"
     if not Path(path).is_file():
         raise FileNotFoundError(path)
-    config, notes = _noted_config(path, arguments)
-    lines = []
-    for field, value in flatten(config.to_dict()).items():
-        setting = f"  --config.{field}={value}"
-        lines.append(f"{setting:<44} {notes.get(field, '')}".rstrip())
+    config = runpy.run_path(str(Path(path).resolve()))["get_config"](arguments)
+    values, lines = flatten(config.to_dict()), []
+    for field, text in described(config).items():
+        setting = f"  --config.{field}={values[field]}"
+        lines.append(f"{setting:<44} {text}".rstrip())
     lines.append(f"{f'  --{OVERRIDE}=FILE':<44} {OVERRIDE_HELP}")
     return f"{path}\n{_indented(_docstring(path))}\n\nFields:\n" + "\n".join(lines)
-
-
-def _noted_config(path: str, arguments: str) -> tuple[ml_collections.ConfigDict, dict[str, str]]:
-    """An experiment's config, and the comments of the lines that set its fields.
-
-    Fields of one name have other comments in other experiments, so the lines that ran are traced.
-    """
-    folder = str(Path(path).resolve().parent)
-    ran: dict[tuple[str, int], None] = {}
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if not os.path.abspath(frame.f_code.co_filename).startswith(folder):
-            return None
-        if event == "line":
-            ran[os.path.abspath(frame.f_code.co_filename), frame.f_lineno] = None
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        config = runpy.run_path(str(Path(path).resolve()))["get_config"](arguments)
-    finally:
-        sys.settrace(before)
-    texts = {file: Path(file).read_text(encoding="utf-8") for file, _ in ran}
-    comments = {
-        (file, text.count("\n", 0, match.start()) + 1): match
-        for file, text in texts.items()
-        for match in NOTED.finditer(text)
-    }
-    found = (comments[line] for line in ran if line in comments)
-    return config, {match["field"]: match["note"] for match in found}
 
 
 def config_path(argv: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """A sweep: the points of a config's `sweep`, one run after the other, each in a folder of its own.
 
 Every point is a command line of its own (a process, so that one that dies takes none along), and
-what is known of it stands in `points/NAME.json`. The same command goes on where it was stopped;
+what is known of it stands in `points/NAME.json`. The same command resumes where it was stopped;
 `--shard=I/N` does every N-th point from the I-th on, so N machines that share the folder, or a
 Slurm array, do all of them.
 """
@@ -25,7 +25,7 @@ import ml_collections
 from covidjax.cli import sweep_table
 from covidjax.cli.command_line import config_name, config_path
 from covidjax.runs import results
-from covidjax.runs.fields import flatten, listed, nearest
+from covidjax.runs.flat import flatten, listed, nearest
 from covidjax.training.signals import StoppedError
 from tfds_coronahack.paths import expanded
 
@@ -78,7 +78,7 @@ def command(
             merge=flags.merge,
         )
     except StoppedError as error:
-        print(f"{error}; the same command with --workdir={workdir} goes on", file=sys.stderr)
+        print(f"{error}; the same command with --workdir={workdir} resumes", file=sys.stderr)
         return 128 + error.signal
     except (ValueError, OSError) as error:
         print(f"launch.py: {error}", file=sys.stderr)
@@ -115,7 +115,7 @@ def run(
 
     Raises:
       ValueError: no such sweep or shard, a swept field is set too, or the folder is a run's.
-      StoppedError: the point under way has saved, and the same command goes on.
+      StoppedError: the point under way has saved, and the same command resumes.
     """
     if (workdir / "config.json").exists():
         raise ValueError(f"--workdir={workdir} holds a run; choose another folder for a sweep")

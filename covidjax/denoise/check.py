@@ -1,81 +1,22 @@
 """What a denoiser's config must hold, seen before anything is written."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 
 from covidjax import models
-from covidjax.data import preprocess, source
 from covidjax.data.noise import NOISES, Noise
 from covidjax.denoise import loss as denoise_objective
 from covidjax.denoise.loss import Objective
-from covidjax.models import dae
-from covidjax.runs.fields import check_values, flatten, positive_numbers
-from covidjax.training import flops, optimizer, profile, sharding
-from tfds_coronahack import phantom
-
-VALUES: dict[str, Sequence[str]] = {
-    "noise.kind": tuple(NOISES),
-    "validation": ("shifted", "random"),
-    "select": ("best", "last"),
-    "ensemble": denoise_objective.AUGMENTS,
-    "augment": denoise_objective.AUGMENTS,
-    "loss.name": tuple(denoise_objective.LOSSES),
-    "dtype": tuple(models.DTYPES),
-    "data.source": source.SOURCES,
-    "data.equalize": preprocess.EQUALIZE,
-    "data.resize": preprocess.RESIZE,
-    "model.name": tuple(models.DENOISERS),
-    "model.kernels": ("auto", "plain"),
-    "model.norm": dae.NORMS,
-    "optimizer.name": optimizer.OPTIMIZERS,
-    "sharding": sharding.KINDS,
-}
-# Lowest and highest, both allowed; None for no limit.
-RANGES: dict[str, tuple[float, float | None]] = {
-    "seed": (0, 2**31 - 1),
-    "validation_images": (1, None),
-    "bootstrap_samples": (2, None),
-    "data.size": (preprocess.MIN_SIZE, preprocess.MAX_SIZE),
-    "phantom.images": (phantom.FEWEST, phantom.MOST),
-    "phantom.seed": (0, None),
-    "phantom.size": (phantom.SMALLEST, phantom.LARGEST),
-    "patch": (0, None),
-    "batch_size": (1, None),
-    "accumulate": (1, None),
-    "shards": (0, None),
-    "shard_from": (0, None),
-    "keep": (1, None),
-    "steps": (0, None),
-    "auto_steps.coronahack": (1, None),
-    "auto_steps.phantom": (1, None),
-    "evaluations": (1, None),
-    "patience": (0, None),
-    "steps_per_dispatch": (0, None),
-    "log_every": (1, None),
-    "loss.ssim": (0, None),
-    "loss.spectrum": (0, None),
-    "model.width": (1, None),
-    "model.depth": (2, None),
-    "model.code": (1, None),
-    "optimizer.accumulate": (1, None),
-    "optimizer.weight_decay": (0, None),
-    "optimizer.clip": (0, None),
-}
-BELOW_ONE = ("ema", "optimizer.warmup", "optimizer.momentum")
+from covidjax.runs import config as fields
+from covidjax.runs.flat import positive_numbers
+from covidjax.training import flops, profile
 
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
-    check_values(flatten(config.to_dict()), VALUES, RANGES, BELOW_ONE)
-    if not 0 < config.optimizer.learning_rate < math.inf:
-        rate = config.optimizer.learning_rate
-        raise ValueError(f"config.optimizer.learning_rate must be above 0, got {rate}")
-    if not 0 < config.validation_fraction <= 0.5:
-        fraction = config.validation_fraction
-        raise ValueError(f"config.validation_fraction must be in (0, 0.5], got {fraction}")
+    fields.check(config)
     if not 0 < config.noise.low <= config.noise.high < math.inf:
         raise ValueError(
             f"config.noise.low={config.noise.low} and config.noise.high={config.noise.high}: "

@@ -195,7 +195,7 @@ def _check_unseen(
     rows: NDArray[np.int64],
 ) -> None:
     """Raises DiagnosisError where one of the images was trained or chosen with."""
-    fingerprint = str(runs.read(run.folder).data["fingerprint"])
+    fingerprint = str(runs.look(run.folder).data["fingerprint"])
     if fingerprint != prepared.fingerprint:
         raise DiagnosisError(
             f"{where} was trained on other data ({fingerprint[:8]}) than the denoiser "

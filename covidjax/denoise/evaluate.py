@@ -35,7 +35,7 @@ from covidjax.denoise.measures import classical, edge_sharpness, image_quality
 from covidjax.denoise.measures.classical import Denoise, Images, Tuned
 from covidjax.denoise.measures.noise_spectrum import radial_spectrum
 from covidjax.evidence.paired_means import means_with_intervals
-from covidjax.runs.fields import listed
+from covidjax.runs.flat import listed
 from covidjax.training.chunks import in_chunks
 
 CHUNK = 16  # images a call

@@ -14,50 +14,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covidjax.data import source
-from covidjax.data.noise import NOISES
 from covidjax.data.table import read_table
 from covidjax.denoise import denoiser
 from covidjax.dip import fit as dip_fit
 from covidjax.dip import queue as dip_queue
 from covidjax.dip import report as dip_report
-from covidjax.dip import stop as dip_stop
 from covidjax.dip import tasks as dip_tasks
 from covidjax.dip import warm as dip_warm
 from covidjax.models.unet import UNETS
+from covidjax.runs import config as fields
 from covidjax.runs import results, workdir
-from covidjax.runs.fields import check_values, flatten
 from covidjax.runs.prepared import cached_pixels, load_kernels, prepared_data
 from covidjax.training import record
 
-VALUES = {
-    "task": dip_tasks.TASKS,
-    "split": ("test", "validation"),
-    "noise.kind": tuple(NOISES),
-    "mask": dip_tasks.MASKS,
-    "model.name": tuple(UNETS),
-    "stop.rule": dip_stop.RULES,
-}
-RANGES: dict[str, tuple[float, float | None]] = {
-    "seed": (0, 2**31 - 1),
-    "data_seed": (0, None),
-    "images": (1, None),
-    "members": (1, None),
-    "model.width": (1, None),
-    "model.scales": (1, 8),
-    "steps": (1, None),
-    "perturbation": (0, None),
-    "stop.window": (2, None),
-    "stop.tolerance": (0, None),
-    "stop.patience": (1, None),
-    "chunk": (1, None),
-    "at_once": (1, None),
-    "reptile.rounds": (0, None),
-    "reptile.images": (1, None),
-    "reptile.steps": (1, None),
-    "tune_images": (1, None),
-    "frames": (0, None),
-    "bootstrap_samples": (2, None),
-}
 KAGGLE = {"test": "TEST", "validation": "TRAIN"}
 
 
@@ -107,11 +76,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
-    fields = flatten(config.to_dict())
-    check_values(fields, VALUES, RANGES, ("average", "stop.share"))
-    for name in ("optimizer.learning_rate", "level", "reptile.rate"):
-        if not 0 < fields[name] < np.inf:
-            raise ValueError(f"config.{name} must be above 0, got {fields[name]}")
+    fields.check(config)
     if config.frames % config.chunk:
         raise ValueError(
             f"config.frames={config.frames} must be a multiple of config.chunk={config.chunk}"

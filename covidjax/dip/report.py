@@ -22,7 +22,7 @@ from covidjax.dip.queue import Job
 from covidjax.evidence.paired_means import means_with_intervals
 from covidjax.locking import temporary
 from covidjax.runs import results
-from covidjax.runs.fields import listed
+from covidjax.runs.flat import listed
 from tfds_coronahack.paths import expanded
 
 SHOWN = 4  # images in the figures

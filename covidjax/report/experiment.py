@@ -26,14 +26,14 @@ from covidjax.report import (
 )
 from covidjax.report.draft import Draft
 from covidjax.report.live import serve
+from covidjax.runs import config as fields
 from covidjax.runs import results
-from covidjax.runs.fields import listed
+from covidjax.runs.flat import listed
 from covidjax.runs.folder import Run, read_object
 from covidjax.runs.workdir import WorkdirError
 from covidjax.training.signals import StoppedError
 
 NAMES = ("report.md", "report.html", *pandoc.WRITERS)
-HIGHEST_PORT = 65_535
 
 
 def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
@@ -66,10 +66,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError, one line that names the field, unless the config can run."""
     if not listed(config.runs):
         raise ValueError("config.runs is empty: name folders of runs, such as runs/*")
-    if config.figures < 0:
-        raise ValueError(f"config.figures must be at least 0, got {config.figures}")
-    if not 0 <= config.port <= HIGHEST_PORT:
-        raise ValueError(f"config.port must be from 0 to {HIGHEST_PORT}, got {config.port}")
+    fields.check(config)
 
 
 def write(config: ml_collections.ConfigDict, folder: Path, start: float) -> dict[str, Any]:

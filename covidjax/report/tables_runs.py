@@ -42,7 +42,7 @@ def settings_file(run: Run) -> str:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The run's fields for `--config.override`, without those that say where things are."""
-    return {name: value for name, value in run.settings.items() if name not in words.PLACES}
+    return {name: value for name, value in run.settings.items() if not words.says_where(name)}
 
 
 def _arguments(run: Run) -> dict[str, Any]:

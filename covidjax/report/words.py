@@ -10,8 +10,8 @@ from covidjax.classify.model_card import TASK_WORDS
 from covidjax.data.noise import NOISES
 from covidjax.evidence.predictions import TESTED
 from covidjax.report.markdown import Markdown, code, joined, md
+from covidjax.runs.config import is_free
 from covidjax.runs.folder import Run
-from covidjax.runs.workdir import FREE_FIELDS
 
 NETWORKS = {
     "cnn": "CNN",
@@ -41,11 +41,6 @@ SPLITS = {
     "validation": "validation",
     "external": "external films",
 }
-# Fields that say where things are or how much is printed.
-PLACES = (
-    *(name for name in FREE_FIELDS if name != "tuner.trials" and not name.startswith("auto_")),
-    *("evaluations", "defaults_for"),
-)
 MOST_NAMED = 4  # runs in a sentence
 
 
@@ -136,6 +131,12 @@ def number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def says_where(name: str) -> bool:
+    """Whether a field says where things are or how much is printed, which no reader needs."""
+    shown = name.startswith(("auto_", "classifier", "evaluate.", "tuner.trials"))
+    return not shown and (is_free(name) or name in ("evaluations", "defaults_for"))
+
+
 def differing(runs: Sequence[Run]) -> list[str]:
     """The fields that not all runs have alike, those of places left out."""
     flat = [run.settings for run in runs]
@@ -143,7 +144,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     return [
         name
         for name in fields
-        if name not in PLACES and len({_key(one.get(name)) for one in flat}) > 1
+        if not says_where(name) and len({_key(one.get(name)) for one in flat}) > 1
     ]
 
 
@@ -165,7 +166,7 @@ def same_but_seed(runs: Iterable[Run]) -> list[list[Run]]:
     """Runs of one config with at least two seeds."""
 
     def key(run: Run) -> str:
-        kept = {n: v for n, v in run.settings.items() if n != "seed" and n not in PLACES}
+        kept = {n: v for n, v in run.settings.items() if n != "seed" and not says_where(n)}
         return _key([kept, data_key(run), run.experiment])
 
     known = [run for run in runs if run.settings]

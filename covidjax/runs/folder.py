@@ -19,7 +19,7 @@ from typing import Any
 import ml_collections
 from numpy.typing import NDArray
 
-from covidjax.runs.fields import flatten
+from covidjax.runs.flat import flatten
 from covidjax.training import saved
 from tfds_coronahack.paths import expanded, readable
 

@@ -19,7 +19,8 @@ from etils import epath
 from covidjax import locking
 from covidjax.data import source
 from covidjax.runs import results
-from covidjax.runs.fields import flatten
+from covidjax.runs.config import is_free
+from covidjax.runs.flat import flatten
 from covidjax.training import hosts, saved
 
 PACKAGES = [
@@ -27,16 +28,6 @@ PACKAGES = [
     *("tensorflow-datasets", "numpy", "scikit-learn", "opencv-python-headless", "pillow"),
     "optuna",
 ]
-# Fields that say where things are or how much is printed: they do not change a result.
-FREE_FIELDS = [f"data.{name}" for name in ("source", "data_dir", "archive", "manifest")]
-FREE_FIELDS += ["log_every", "quiet", "profile", "external", "folds_from", "at_once"]
-FREE_FIELDS += ["tuner.trials", "tuner.storage"]
-# On how many devices a run is, and how it lies on them.
-FREE_FIELDS += ["sharding", "shards", "shard_from", "checkpoint_dir", "keep"]
-# Of denoising: what is measured of a network, which a finished run measures anew.
-FREE_SECTIONS = ("classifier", "evaluate.")
-# What the data's kind decided stands in `steps` or `epochs`.
-FREE_FIELDS += [f"auto_{what}.{kind}" for what in ("epochs", "steps") for kind in source.SOURCES]
 WITH_CHECKPOINTS = ("classify", "denoise", "tune")
 SEEN_SECONDS = 10.0  # for a file of another host's to appear on a shared disk
 JOIN_TRIES = 100  # a tenth of a second apart
@@ -164,7 +155,7 @@ def _write_or_check(workdir: Path, described: Mapping[str, Any]) -> None:
 def _mark_checkpoints(folder: epath.Path, described: Mapping[str, Any]) -> None:
     """Puts `config.json` beside checkpoints outside of the workdir, or compares with it.
 
-    So a run whose workdir is lost with its machine goes on in a new one, and no other run does.
+    So a run whose workdir is lost with its machine is resumed in a new one, and no other run does.
     """
     path = folder / "config.json"
     if path.exists():
@@ -197,11 +188,7 @@ def describe(
 def decisive(config: ml_collections.ConfigDict) -> dict[str, str]:
     """The fields that decide the result, as text; the processes of a run must agree on them."""
     fields = flatten(config.to_dict())
-    return {f"config.{name}": str(fields[name]) for name in fields if not _is_free(name)}
-
-
-def _is_free(name: str) -> bool:
-    return name in FREE_FIELDS or name.startswith(FREE_SECTIONS)
+    return {f"config.{name}": str(fields[name]) for name in fields if not is_free(name)}
 
 
 # Fields that a run of an earlier version lacks, and what it does with them now.
@@ -227,13 +214,13 @@ def check_same(
     changed = [
         f"{name}: {before.get(name, 'missing')} there, {after.get(name, 'missing')} now"
         for name in sorted(before.keys() | after.keys())
-        if not _is_free(name) and before.get(name) != after.get(name)
+        if not is_free(name) and before.get(name) != after.get(name)
     ]
     if changed:
         shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if changed[4:] else "")
         raise WorkdirError(
             f"--{setting}={workdir} holds a run with another config ({shown}); "
-            "choose another folder, or give that config to go on"
+            "choose another folder, or give that config to resume"
         )
 
 

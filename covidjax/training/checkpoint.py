@@ -250,7 +250,7 @@ def _failed_write(record: logging.LogRecord) -> bool:
 def _cannot_write(what: str, error: BaseException) -> str:
     return (
         f"cannot write {what}: {' '.join(str(error).split())[:300]}. The last whole checkpoint "
-        "stays. Make room or give permission there; the same command with its --workdir goes on"
+        "stays. Make room or give permission there; the same command with its --workdir resumes"
     )
 
 

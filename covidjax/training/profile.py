@@ -41,7 +41,7 @@ class Trace(AbstractContextManager):
     """Traces the steps of `config.profile` into a folder; stops at the latest with its block.
 
     A folder that is there already is left as it is: of a run's networks the first is traced, and
-    none again when the run goes on.
+    none again when the run is resumed.
     """
 
     def __init__(self, folder: Path | None = None, steps: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class StoppedError(BaseException):
-    """SIGTERM or SIGINT came; the state is saved and the same command goes on.
+    """SIGTERM or SIGINT came; the state is saved and the same command resumes.
 
     Attributes:
       signal: the number of the one that came.

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from covidjax.data import source
 from covidjax.runs import workdir
-from covidjax.runs.fields import flatten, nearest
+from covidjax.runs.config import check as check_fields
+from covidjax.runs.config import is_free
+from covidjax.runs.flat import flatten
 from covidjax.training.figures import NonFiniteError
 from covidjax.training.signals import StoppedError
 from covidjax.tune import space as tune_space
@@ -84,12 +86,7 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises ValueError for what can be seen without the data: one line that names the field."""
     tuner = config.tuner
-    if tuner.pruner not in PRUNERS:
-        hint = nearest(tuner.pruner, list(PRUNERS))
-        raise ValueError(f"config.tuner.pruner={tuner.pruner!r} is unknown{hint}")
-    for name, low in (("trials", 1), ("startup", 1), ("reduction", 2)):
-        if tuner[name] < low:
-            raise ValueError(f"config.tuner.{name} must be at least {low}, got {tuner[name]}")
+    check_fields(config)
     if tuner.target not in tune_target.TARGETS or tuner.space not in tune_space.SPACES:
         known = ", ".join(tune_target.TARGETS)
         raise ValueError(
@@ -110,7 +107,9 @@ def resolved(config: ml_collections.ConfigDict, kind: str) -> ml_collections.Con
 def study_name(config: ml_collections.ConfigDict, target: tune_target.Target) -> str:
     """One name for all workers of the study, and another for any other study in the storage."""
     fields = flatten(json.loads(config.to_json()))
-    same = {name: value for name, value in fields.items() if name not in workdir.FREE_FIELDS}
+    # What is measured after the training is part of the name, as it has always been.
+    measured = ("classifier", "evaluate.")
+    same = {n: v for n, v in fields.items() if not is_free(n) or n.startswith(measured)}
     text = json.dumps([same, target.prepared.fingerprint, target.split], sort_keys=True)
     return f"covidjax-{config.tuner.space}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ml_collections
 
 from covidjax.models import dae
-from covidjax.runs.fields import flatten, listed, nearest
+from covidjax.runs.flat import flatten, listed, nearest
 
 if TYPE_CHECKING:
     import optuna

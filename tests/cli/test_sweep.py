@@ -13,7 +13,7 @@ import pytest
 
 from configs import cnn, dae, resnet
 from covidjax.cli import sweep
-from covidjax.runs.fields import flatten
+from covidjax.runs.flat import flatten
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs" / "cnn.py")

@@ -20,7 +20,7 @@ from covidjax.denoise import check as denoise_check
 from covidjax.dip import experiment as dip
 from covidjax.eda import check as eda_check
 from covidjax.report import experiment as report
-from covidjax.runs.fields import flatten
+from covidjax.runs.flat import flatten
 from covidjax.tune import experiment as tune
 
 ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ from scipy import ndimage
 from configs import dae
 from covidjax.data.noise import Noise
 from covidjax.denoise import cases as denoise_cases
+from covidjax.denoise import check as denoise_check
 from covidjax.denoise import evaluate as denoise_evaluate
 from covidjax.denoise import outputs as denoise_outputs
 from covidjax.denoise.cases import Case, Films
@@ -210,6 +211,8 @@ def test_rows_are_taken_evenly_and_all_where_there_are_not_as_many():
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line(changes, message):
+    wrong = config(**changes)
     with pytest.raises(ValueError, match=message) as caught:
-        denoise_cases.check(config(**changes))
+        denoise_check.check(wrong)
+        denoise_cases.check(wrong)
     assert "\n" not in str(caught.value)

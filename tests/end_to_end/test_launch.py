@@ -295,7 +295,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(
     process.terminate()
     _, err = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
-    assert f"saved; the same command with --workdir={folder} goes on" in err.splitlines()[-1]
+    assert f"saved; the same command with --workdir={folder} resumes" in err.splitlines()[-1]
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
 
     [(status, _, err)] = launch_all([arguments])
@@ -317,7 +317,7 @@ def test_sigterm_before_training_ends_with_a_message(start: Callable, tmp_path: 
     _, err = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
-    assert f"--workdir={folder} goes on" in err.splitlines()[-1]
+    assert f"--workdir={folder} resumes" in err.splitlines()[-1]
 
 
 def test_a_finished_run_says_so_and_changes_nothing(launch_all: Callable, covid: Run) -> None:

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from covidjax.runs import folder as run_folder
+
 SHRUNK = [
     *("--config.phantom.images=200", "--config.phantom.size=96", "--config.data.size=28"),
     *("--config.batch_size=16", "--config.validation_fraction=0.3"),

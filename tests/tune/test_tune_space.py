@@ -7,7 +7,7 @@ import pytest
 from configs import tune_dae
 from covidjax.classify import check as classify_check
 from covidjax.denoise import check as denoise_check
-from covidjax.runs.fields import flatten
+from covidjax.runs.flat import flatten
 from covidjax.tune import experiment as tune
 from covidjax.tune import space as tune_space
 from covidjax.tune import target as tune_target
