@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import filelock
+
 try:
     import fcntl
 except ImportError:  # no such locks on Windows
@@ -35,11 +37,14 @@ def exclusive(path: Path, waiting_for: str) -> Iterator[None]:
       waiting_for: what another process is making, for the line printed to stderr on waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if _lock(file) is False:
-            print(f"Waiting for another process that makes {waiting_for}.", file=sys.stderr)
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+    lock = filelock.FileLock(path)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(NotImplementedError):  # a file system without locks
+            try:
+                held.enter_context(lock.acquire(blocking=False))
+            except filelock.Timeout:
+                print(f"Waiting for another process that makes {waiting_for}.", file=sys.stderr)
+                held.enter_context(lock.acquire())
         yield
 
 
@@ -47,8 +52,14 @@ def exclusive(path: Path, waiting_for: str) -> Iterator[None]:
 def try_exclusive(path: Path) -> Iterator[bool]:
     """Holds the lock file `path` if nobody else does: yields False at once where somebody does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        yield _lock(file) is not False
+    with contextlib.ExitStack() as held:
+        free = True
+        with contextlib.suppress(NotImplementedError):  # a file system without locks
+            try:
+                held.enter_context(filelock.FileLock(path).acquire(blocking=False))
+            except filelock.Timeout:
+                free = False
+        yield free
 
 
 @contextlib.contextmanager
@@ -116,7 +127,10 @@ def _create_locked(path: Path) -> BinaryIO:
 
 
 def _lock(file: BinaryIO) -> bool | None:
-    """True: locked. False: another process holds it. None: no locks on this file system."""
+    """True: locked. False: another process holds it. None: no locks on this file system.
+
+    By the kernel's call, for filelock empties the file that it locks.
+    """
     if fcntl is None:
         return None
     try:

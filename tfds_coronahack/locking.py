@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfds_coronahack.archive import is_url
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows: the rename at the end of a build still keeps it whole
-    fcntl = None  # type: ignore[assignment]
+from tfds_coronahack.archive import is_url
 
 _LOCK = ".build.lock"
 _INCOMPLETE = "incomplete.*"  # TFDS's name for a folder that is being built
@@ -30,13 +27,15 @@ def build_lock(dataset_dir: os.PathLike[str]) -> Iterator[None]:
         return
     dataset_dir = Path(dataset_dir)
     dataset_dir.mkdir(parents=True, exist_ok=True)
-    with (dataset_dir / _LOCK).open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for another build in {dataset_dir}", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            for left in dataset_dir.glob(_INCOMPLETE):
-                shutil.rmtree(left, ignore_errors=True)
+    lock = FileLock(dataset_dir / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another build in {dataset_dir}", file=sys.stderr)
+        lock.acquire()
+    try:
+        for left in dataset_dir.glob(_INCOMPLETE):
+            shutil.rmtree(left, ignore_errors=True)
         yield
+    finally:
+        lock.release()
