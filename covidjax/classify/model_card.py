@@ -1,15 +1,19 @@
 """The model card of a run: what it is, what it scored, and what it must not be used for.
 
 After Mitchell et al. 2019, "Model Cards for Model Reporting". Every number comes from the run's
-`results.json` and `config.json`.
+`results.json` and `config.json`; the sentences are in `model_card.md.j2`.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from covidjax.audit.audit import comes_near
-from covidjax.classify import card_evidence
+from covidjax.evidence.calibration import NAMES
 from covidjax.evidence.predictions import TESTED
 from covidjax.locking import temporary
 from covidjax.runs.results import shown
@@ -19,14 +23,7 @@ TASK_WORDS = {
     "pneumonia": "pneumonia of any cause against normal",
     "cause": "normal, bacterial, viral or COVID-19",
 }
-NOT_FOR = (
-    "Diagnosis, triage, screening or any other decision about a patient. It is no medical device.",
-    "Films of another hospital, scanner or age group than those it was trained on: the children's "
-    "films are of one hospital, the adults' were collected from publications.",
-    "Lateral views, photographs of films, CT slices.",
-    "Evidence that a disease can be seen in a radiograph: the labels come with a hospital, an age, "
-    "a format and a period, and a network may have learnt any of them.",
-)
+SHOWN_PREVALENCES = (0.001, 0.01, 0.1, 0.5)
 
 
 def write_model_card(path: Path, results: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -47,20 +44,41 @@ def model_card(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
       The text. The AUROC is struck through (~~0.998~~) where the audit's border probe comes near
       it, as `audit.comes_near` defines: it overlaps the interval, or nearly reaches the score.
     """
-    sections = [
-        _about(results, config),
-        _data(results, config),
-        _figures(results),
-        card_evidence.subgroups(results),
-        card_evidence.audit(results),
-        card_evidence.saliency(results),
-        card_evidence.external(results),
-        card_evidence.calibration(results),
-        card_evidence.operating(results),
-        _limits(results),
-        _commands(config),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    tested, strike, splits = _tested(results), struck(results), results["splits"]
+
+    def cell(split: str, name: str) -> str:
+        if name not in splits[split]:
+            return "not measured"
+        text = shown(splits[split][name])
+        if few := splits[split][name].get("few_groups"):
+            text += f" ({few})"
+        gone = strike and name == "auroc" and split == tested
+        gone |= split == "external" and name in results["external"]["struck"]
+        return f"~~{text}~~" if gone else text
+
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    source = resources.files("covidjax.classify").joinpath("model_card.md.j2").read_text("utf-8")
+    text = environment.from_string(source).render(
+        results=results,
+        config=config,
+        settings=config["config"],
+        model=config["config"].get("model", {}),
+        data=config["data"],
+        task=TASK_WORDS.get(results["task"], results["task"]),
+        classes=results["classes"],
+        splits=splits,
+        tested=tested,
+        struck=strike,
+        few_groups=any("few_groups" in one for part in splits.values() for one in part.values()),
+        looked_at=_looked_at(results.get("saliency") or {}),
+        predictive_values=predictive_values(results.get("predictive_values") or {}),
+        calibration_names=NAMES,
+        shown=shown,
+        cell=cell,
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
 def struck(results: Mapping[str, Any]) -> bool:
@@ -80,135 +98,32 @@ def struck(results: Mapping[str, Any]) -> bool:
         return True
 
 
-def _about(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    settings = config["config"]
-    model, size = settings.get("model", {}), settings.get("data", {}).get("size")
-    task = TASK_WORDS.get(results["task"], results["task"])
-    members = settings.get("members", 1)
-    several = f", {members} networks averaged" if members > 1 else ""
-    lines = [f"# Model card: {model.get('name', 'network')}, {results['task']}"]
-    if "warning" in results:
-        lines += ["", f"**{results['warning']}**"]
-    lines += [
-        "",
-        f"A {model.get('name', 'network')} for chest radiographs, {size} x {size} pixels, that "
-        f"gives probabilities: {task} (classes {', '.join(results['classes'])}){several}. Made by "
-        "covidjax for research and teaching.",
-    ]
-    return "\n".join(lines)
+def predictive_values(
+    values: Mapping[str, Any],
+) -> list[tuple[float, dict[str, Any], dict[str, Any]]]:
+    """Prevalence, PPV and NPV at the prevalences that are shown."""
+    found = []
+    for share in SHOWN_PREVALENCES:
+        if share in values.get("prevalence", ()):
+            place = values["prevalence"].index(share)
+            found.append((share, at(values["ppv"], place), at(values["npv"], place)))
+    return found
 
 
-def _data(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    settings, data = config["config"], config["data"]
-    counts = {split: [sum(row) for row in matrix] for split, matrix in _matrices(results).items()}
-    if settings.get("split") == "kfold":
-        part = settings.get("part") or "all parts"
-        split = (
-            f"grouped, stratified cross-validation in {settings.get('folds')} folds "
-            f"({part}; fold {settings.get('fold')})"
-        )
-    else:
-        split = "Kaggle's TRAIN and TEST"
-    lines = [
-        "## Data and split",
-        "",
-        f"- Source: {data['kind']}, archive `{data['archive']}`, fingerprint "
-        f"`{data['fingerprint']}`",
-        f"- Split: {split}; validation taken out of the training part "
-        f"({settings.get('validation')}); no known group (patient or examination) on two sides; "
-        f"who was trained on: `split.csv`",
-        "",
-        f"| images | {' | '.join(results['classes'])} |",
-        f"| --- |{' ---: |' * len(results['classes'])}",
-    ]
-    lines += [f"| {name} | {' | '.join(f'{n:,}' for n in row)} |" for name, row in counts.items()]
-    grouping = results.get("grouping")
-    if grouping:
-        without = grouping["without_shared"]["auroc"]
-        lines += [
-            "",
-            f"{grouping['shared_with_training']:,} tested images bear the same number in "
-            "`personN` as an image of training or validation, of another cause; whether they are "
-            f"the same child is not known. Without them the AUROC is {shown(without)}; with all "
-            f"groups of a number taken as one, {shown(grouping['by_number']['auroc'])}.",
-        ]
-    return "\n".join(lines)
+def at(curve: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """One point of a curve with an interval, as a figure of results.json."""
+    edges = None if curve["low"] is None else [curve["low"][place], curve["high"][place]]
+    return {"value": curve["value"][place], "ci95": edges}
 
 
-def _figures(results: Mapping[str, Any]) -> str:
-    tested = _tested(results)
-    splits = results["splits"]
-    lines = [
-        "## Figures",
-        "",
-        f"Value and 95 % interval over patients (docs/statistics.md). `{tested}` chose nothing; "
-        "`validation` chose epoch, calibration and threshold, so its figures are optimistic.",
-        "",
-        f"| figure | {' | '.join(splits)} |",
-        f"| --- |{' --- |' * len(splits)}",
-    ]
-    strike = struck(results)
-    for name in splits[tested]:
-        cells = []
-        for split, figures in splits.items():
-            text = shown(figures[name]) if name in figures else "not measured"
-            if few := figures.get(name, {}).get("few_groups"):
-                text += f" ({few})"
-            gone = (strike and name == "auroc" and split == tested) or (
-                split == "external" and name in results["external"]["struck"]
-            )
-            cells.append(f"~~{text}~~" if gone else text)
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
-    if any("few_groups" in figure for figures in splits.values() for figure in figures.values()):
-        lines += ["", "In round brackets: groups of the class that has the fewest, where under 50."]
-    if "ensemble" in results:
-        lines += [
-            "",
-            f"`predict` averages all {results['ensemble']['networks']} networks of the folds. That "
-            "mean was not evaluated: each image here was predicted by the fold that did not train "
-            "on it.",
-        ]
-    if strike:
-        lines += ["", "Struck through: the image's border alone comes near it (see the audit)."]
-    across = results.get("across_folds", {}).get("auroc")
-    if across:
-        lines += [
-            "",
-            f"AUROC of the folds: mean {across['mean']:.3f}, standard deviation "
-            f"{across['sd']:.3f}, {across['lowest']:.3f} to {across['highest']:.3f}.",
-        ]
-    return "\n".join(lines)
-
-
-def _limits(results: Mapping[str, Any]) -> str:
-    lines: Sequence[str] = NOT_FOR
-    if results["data"] == "phantom":
-        lines = ("Anything: it was trained on synthetic images, and knows nothing of patients.",)
-    return "\n".join(["## Not to be used for", "", *(f"- {line}" for line in lines)])
-
-
-def _commands(config: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
-    revision = config.get("git_revision") or "unknown"
-    return "\n".join(
-        [
-            "## Made with",
-            "",
-            "All settings are in `config.json`. WORKDIR is the folder of this card.",
-            "",
-            "```",
-            "python -m covidjax.predict --run=WORKDIR IMAGE...",
-            "python -m covidjax.compare WORKDIR OTHER_WORKDIR",
-            "```",
-            "",
-            f"Revision {revision}; {versions}; {', '.join(config.get('devices', []))}.",
-        ]
-    )
+def _looked_at(saliency: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Share outside the thorax, of all images and of those of each class and each call."""
+    kinds = {"all": saliency["share_outside_thorax"]} if saliency else {}
+    for kind, word in (("class", "labeled"), ("call", "called")):
+        parts = saliency.get(f"share_outside_by_{kind}", {})
+        kinds |= {f"{word} {name}": row for name, row in parts.items()}
+    return kinds
 
 
 def _tested(results: Mapping[str, Any]) -> str:
     return next(name for name in TESTED if name in results["splits"])
-
-
-def _matrices(results: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[int]]]:
-    return results.get("confusion_matrix", {})

@@ -8,6 +8,7 @@ stratified; every fold takes its validation part, grouped too, out of the other 
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covidjax.data import stratified
 from tfds_coronahack.groups import base_name
 
 Rows = NDArray[np.int64]
@@ -105,7 +105,7 @@ def kfold(
         raise ValueError(
             f"folds={folds} must be from 2 to {smallest}, the patients of the smallest class"
         )
-    tested_in = stratified.assign_folds(labels[rows], groups, folds, seed)
+    tested_in = assign_folds(labels[rows], groups, folds, seed)
     result = []
     for number in range(folds):
         inner, out = rows[tested_in != number], rows[tested_in == number]
@@ -185,7 +185,29 @@ def _random_part(
 ) -> NDArray[np.bool_]:
     """True for about `fraction` of the rows, stratified, groups whole."""
     folds = max(2, round(1 / fraction))
-    return stratified.assign_folds(labels, train["group"].to_numpy(), folds, seed) == 0
+    return assign_folds(labels, train["group"].to_numpy(), folds, seed) == 0
+
+
+def assign_folds(
+    labels: NDArray[np.integer], groups: NDArray[Any], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The fold [n] of each row: groups whole, each fold about equally many of each class.
+
+    Raises:
+      ValueError: more folds than groups, or than images of the largest class.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # a second to import
+
+    most = min(len(np.unique(groups)), max(np.bincount(labels), default=0))
+    if folds > most:
+        raise ValueError(f"{folds} folds are more than the {most} groups or images there are")
+    cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    found = np.empty(len(labels), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a class with fewer images than folds
+        for number, (_, rows) in enumerate(cutter.split(labels, labels, groups)):
+            found[rows] = number
+    return found
 
 
 def _check_fraction(fraction: float) -> None:

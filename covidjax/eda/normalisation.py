@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from covidjax.audit.source_probe import linear_model
-from covidjax.data import preprocess, splits, stratified
+from covidjax.data import preprocess, splits
 from covidjax.eda import pixels
 from covidjax.evidence.aurocs import auroc_estimates
 
@@ -74,7 +74,7 @@ def validation_split(
     except ValueError:  # such as a sample whose TEST has one class
         pass
     rows = np.flatnonzero(train.to_numpy() & (labels >= 0))
-    held = stratified.assign_folds(labels[rows], table["group"].to_numpy()[rows], 5, seed) == 0
+    held = splits.assign_folds(labels[rows], table["group"].to_numpy()[rows], 5, seed) == 0
     return rows[~held], rows[held], "a random fifth of the groups"
 
 

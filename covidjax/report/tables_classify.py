@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from covidjax.classify import card_evidence, model_card
+from covidjax.classify import model_card
 from covidjax.evidence.calibration import NAMES
 from covidjax.report import words
 from covidjax.report.markdown import Grid, Markdown, code, listing, md
@@ -260,12 +260,8 @@ def predictive(runs: Sequence[Run]) -> list[Grid]:
     rows: list[list[str]] = []
     some = [run for run in runs if isinstance(run.results.get("predictive_values"), Mapping)]
     for run in some:
-        values = run.results["predictive_values"]
-        for share in card_evidence.SHOWN_PREVALENCES:
-            if share in values["prevalence"]:
-                place = values["prevalence"].index(share)
-                cells = [shown(card_evidence.at(values[name], place)) for name in ("ppv", "npv")]
-                rows.append([code(run.name), f"{100 * share:g} %", *cells])
+        for share, *both in model_card.predictive_values(run.results["predictive_values"]):
+            rows.append([code(run.name), f"{100 * share:g} %", *map(shown, both)])
     if not rows:
         return []
     about = md(

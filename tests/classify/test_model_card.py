@@ -173,7 +173,7 @@ def test_saliency_and_an_external_test_have_their_sections():
     card = model_card(results, CONFIG)
     for words in (
         "| all | 0.311 [0.300, 0.320] | 0.290 | 0.020 [0.010, 0.030] |",
-        "| labelled Pneumonia | 0.400 [0.300, 0.320] | 0.290 |",
+        "| labeled Pneumonia | 0.400 [0.300, 0.320] | 0.290 |",
         "| called Normal | 0.311 ",
         "random weights: undefined",
         "Share of positives 0.417; ~~PPV there 0.311 [0.300, 0.320]~~.",

@@ -316,3 +316,22 @@ def test_series_of_two_sources_have_ends_of_their_own():
     assert [name for name, out in zip(names, held, strict=True) if out] == [
         names[i] for i in (0, 1, 18, 19, 20, 21, 38, 39)
     ]
+
+
+@pytest.mark.parametrize(("images", "groups", "folds"), [(4, 4, 5), (20, 3, 4), (0, 0, 2)])
+def test_too_many_folds_are_refused(images, groups, folds):
+    labels, members = np.zeros(images, int), np.arange(images) % max(groups, 1)
+    with pytest.raises(ValueError, match=f"{folds} folds are more than"):
+        splits.assign_folds(labels, members, folds, 0)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_groups_stay_whole_and_every_fold_has_its_share_of_each_class(classes):
+    random = np.random.default_rng(classes)
+    members = random.integers(0, 150, 600)
+    labels = random.integers(0, classes, 150)[members]
+    found = splits.assign_folds(labels, members, 5, 3)
+    assert all(len(set(found[members == group])) == 1 for group in set(members))
+    for label in range(classes):
+        counts = np.bincount(found[labels == label], minlength=5)
+        assert counts.max() <= 1.5 * counts.min() + 3
