@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.compare import progress
 from covidjax.cli.commands import path_argument
 from covidjax.data import cache, source
+from covidjax.dip import engine as dip_engine
 from covidjax.dip import fit as dip_fit
 from covidjax.dip import queue as dip_queue
 from covidjax.kernels import build
@@ -38,7 +39,7 @@ def main() -> None:
     )
     rows = np.random.default_rng(0).permutation(len(pixels))[: options.images]
     recipe = dip_fit.Recipe(steps=options.steps, rule="none")
-    engine = dip_fit.make_engine(SkipHourglass(width=options.width), recipe, lambda y: y)
+    engine = dip_engine.make_engine(SkipHourglass(width=options.width), recipe, lambda y: y)
     pairs = []
     for row in rows:
         clean = pixels[row].astype(np.float32) / 255
@@ -60,14 +61,14 @@ def main() -> None:
     )
 
 
-def ours(engine: dip_fit.Engine, noisy: Picture, seed: int) -> Picture:
+def ours(engine: dip_engine.Engine, noisy: Picture, seed: int) -> Picture:
     """The average after the last step."""
     init_key, input_key, run_key = jax.random.split(jax.random.key(seed), 3)
     inputs = dip_fit.make_input(input_key, (noisy.shape[0], noisy.shape[1]), engine.recipe)
     picture = jnp.asarray(noisy)[..., None]
     target = dip_fit.Target(picture, jnp.ones_like(picture), picture)
     fit = engine.begin(init_key, inputs)
-    return dip_fit.run(engine, fit, inputs, target, run_key).picture
+    return dip_engine.run(engine, fit, inputs, target, run_key).picture
 
 
 def theirs(noisy: Picture, width: int, steps: int, seed: int) -> Picture:

@@ -8,6 +8,7 @@ import concurrent.futures
 import jax
 import jax.numpy as jnp
 
+from covidjax.dip import engine as dip_engine
 from covidjax.dip import fit as dip_fit
 from covidjax.models.unet import SkipHourglass
 
@@ -23,12 +24,12 @@ class Fitting:
         size: int,
         rule: str = "emv",
         by_python: bool | None = None,
-        engine: dip_fit.Engine | None = None,
+        engine: dip_engine.Engine | None = None,
     ) -> None:
         ours.start()
         recipe = dip_fit.Recipe(rule=rule)
         model = SkipHourglass(width=width)
-        self.engine = engine or dip_fit.make_engine(model, recipe, lambda y: y, by_python)
+        self.engine = engine or dip_engine.make_engine(model, recipe, lambda y: y, by_python)
         self.key = jax.random.key(0)
         self.inputs = dip_fit.make_input(self.key, (size, size), recipe)
         picture = jax.random.uniform(self.key, (size, size, 1))

@@ -6,25 +6,20 @@ what is known of it stands in `points/NAME.json`. The same command resumes where
 Slurm array, do all of them.
 """
 
-import dataclasses
 import itertools
-import json
 import runpy
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ml_collections
 
 from covidjax.cli import sweep_table
 from covidjax.cli.command_line import config_name, config_path
-from covidjax.runs import results
+from covidjax.cli.sweep_point import Point, run_point, state_of
 from covidjax.runs.flat import flatten, listed, nearest
 from covidjax.training.signals import StoppedError
 from tfds_coronahack.paths import expanded
@@ -33,16 +28,6 @@ FOLDS = "folds"  # the sweep whose points are the folds of one cross-validation
 MERGED = "all"  # the folder of what is merged of them
 OWN = ("sweep", "shard", "dry", "nodry", "merge", "nomerge", "workdir")  # no flag of a point
 WITHOUT_VALUE = ("dry", "nodry", "merge", "nomerge")
-KEPT_BYTES = 4096  # of what a point says last, which has the reason where it fails
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """One run of a sweep: its folder's name, what it sets, and its command line."""
-
-    name: str
-    fields: dict[str, Any]
-    command: list[str]
 
 
 def command(
@@ -198,66 +183,6 @@ def part_of(shard: str) -> slice:
     return slice(int(first), None, int(count))
 
 
-def state_of(point: Point, workdir: Path) -> dict[str, Any]:
-    """What is known of a point: `state` is waiting, running, stopped, failed or finished.
-
-    One that was finished by another command waits: its run decides whether it is the same.
-    """
-    try:
-        known = json.loads(_record(workdir, point).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {"state": "waiting"}
-    finished = known["state"] == "finished"
-    if finished and (
-        known["command"] != point.command[1:]
-        or not (workdir / point.name / "results.json").exists()
-    ):
-        return {"state": "waiting"}
-    return known
-
-
-def run_point(point: Point, workdir: Path) -> None:
-    """Runs a point, which may go on where it was stopped, and keeps what became of it.
-
-    Raises:
-      StoppedError: we were told to stop, and the point has saved.
-    """
-    began = time.time()
-
-    def keep(state: str, status: int | None = None, error: str = "") -> None:
-        known: dict[str, Any] = {"name": point.name, "state": state, "fields": point.fields}
-        known |= {"command": point.command[1:], "seconds": round(time.time() - began, 1)}
-        known |= {"status": status, "error": error}
-        results.write_results(_record(workdir, point), known)
-
-    keep("running")
-    # A session of its own: Ctrl-C reaches us alone, and we pass it on once.
-    process = subprocess.Popen(point.command, stderr=subprocess.PIPE, start_new_session=True)
-    assert process.stderr is not None
-    said: list[bytes] = [b""]
-    reader = threading.Thread(target=_pass_on, args=(process.stderr, said), daemon=True)
-    reader.start()
-    try:
-        status = process.wait()
-    except StoppedError as stopped:
-        process.send_signal(stopped.signal)
-        process.wait()
-        reader.join()
-        keep("stopped")
-        raise StoppedError(f"stopped at {point.name}", stopped.signal) from stopped
-    finally:
-        if process.poll() is None:  # told to stop a second time
-            process.kill()
-    reader.join()
-    if status in (128 + signal.SIGTERM, 128 + signal.SIGINT):  # told so by somebody else
-        keep("stopped", status)
-        raise StoppedError(f"stopped at {point.name}", status - 128)
-    lines = said[0].decode(errors="replace").replace("\r", "\n").splitlines()
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    error = "" if status == 0 else (last or f"exit status {status}")
-    keep("finished" if status == 0 else "failed", status, error)
-
-
 def merge_folds(
     points: Sequence[Point], sweeps: str, arguments: Sequence[str], workdir: Path
 ) -> int:
@@ -289,10 +214,6 @@ def shown(command: Sequence[str]) -> str:
     return shlex.join(["python", *command[1:]])
 
 
-def _record(workdir: Path, point: Point) -> Path:
-    return workdir / "points" / f"{point.name}.json"
-
-
 def _without_own(arguments: Sequence[str]) -> list[str]:
     """The command line without the flags that are the sweep's."""
     kept: list[str] = []
@@ -308,11 +229,3 @@ def _without_own(arguments: Sequence[str]) -> list[str]:
         else:
             kept.append(argument)
     return kept
-
-
-def _pass_on(stream: IO[bytes], said: list[bytes]) -> None:
-    """Shows what a point says as it says it, and keeps the end of it."""
-    while block := stream.read1(65536):  # type: ignore[attr-defined]
-        sys.stderr.write(block.decode(errors="replace"))
-        sys.stderr.flush()
-        said[0] = (said[0] + block)[-KEPT_BYTES:]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from covidjax.data import source
 from covidjax.data.table import read_table
 from covidjax.denoise import denoiser
+from covidjax.dip import engine as dip_engine
 from covidjax.dip import fit as dip_fit
 from covidjax.dip import queue as dip_queue
 from covidjax.dip import report as dip_report
@@ -139,10 +140,10 @@ def make_recipe(config: ml_collections.ConfigDict) -> dip_fit.Recipe:
     )
 
 
-def make_engine(config: ml_collections.ConfigDict) -> dip_fit.Engine:
+def make_engine(config: ml_collections.ConfigDict) -> dip_engine.Engine:
     """The compiled parts of the config."""
     measure = dip_tasks.measurement(config.task, config.data.size, config.factor)
-    return dip_fit.make_engine(make_model(config), make_recipe(config), measure)
+    return dip_engine.make_engine(make_model(config), make_recipe(config), measure)
 
 
 def shapes_of(config: ml_collections.ConfigDict) -> Any:
@@ -155,7 +156,7 @@ def shapes_of(config: ml_collections.ConfigDict) -> Any:
 def make_work(
     config: ml_collections.ConfigDict,
     pixels: NDArray[np.uint8],
-    engine: dip_fit.Engine,
+    engine: dip_engine.Engine,
     weights: dip_warm.Weights | None,
     folder: Path,
     phantom: bool,
@@ -203,7 +204,7 @@ def learn(
     table: pd.DataFrame,
     rows: NDArray[np.int64],
     pixels: NDArray[np.uint8],
-    engine: dip_fit.Engine,
+    engine: dip_engine.Engine,
     folder: Path,
     phantom: bool,
     log: record.Record,

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from covidjax import locking
 from covidjax.denoise.measures import image_quality
-from covidjax.dip import fit as dip_fit
-from covidjax.dip.fit import Engine, Fitted
+from covidjax.dip import engine as dip_engine
+from covidjax.dip.engine import Engine
+from covidjax.dip.fit import Fitted
 from covidjax.dip.tasks import Problem
 from covidjax.runs import results
 
@@ -134,7 +135,7 @@ def do(work: Work, job: Job, device: jax.Device) -> None:
                 frames.append(as_bytes(average))
             work.on_chunk(job, done, figures)
 
-        fitted = dip_fit.run(work.engine, fit, inputs, problem.target, run_key, on_chunk)
+        fitted = dip_engine.run(work.engine, fit, inputs, problem.target, run_key, on_chunk)
         work.keep(job, fitted, input_key)
     write(work, job, problem, fitted, shown, frames, time.perf_counter() - began)
 

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from covidjax import locking
-from covidjax.dip.fit import Engine, Target
+from covidjax.dip.engine import Engine
+from covidjax.dip.fit import Target
 from tfds_coronahack.paths import expanded
 
 FILE = "weights.npz"

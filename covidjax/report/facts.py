@@ -90,11 +90,7 @@ def _of_classifiers(runs: Sequence[Run], tested: Sequence[Run]) -> dict[str, Any
         "tested_tasks": sorted({words.task(str(run.results.get("task"))) for run in tested}),
         "audited": audited,
         "unaudited": [run for run in tested if run not in audited],
-        "explained": [
-            run
-            for run in tested
-            if is_figure(_mapping(run, "saliency").get("share_outside_thorax"))
-        ],
+        "explained": [run for run in tested if is_figure(_outside(run))],
         "clahe": any(run.setting("data.equalize") == "clahe" for run in runs),
         "has_decision_curve": any(_has(run, "decision_curve") for run in runs),
         "has_audit": any("audit" in run.results for run in runs),

@@ -17,9 +17,10 @@ from markupsafe import Markup, escape
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from covidjax.report import keep
-from covidjax.report.draft import Draft, slug
+from covidjax.report.draft import Draft
 from covidjax.report.page import SHORT, figure_block, write
 from covidjax.report.pandoc import COMMENT
+from covidjax.report.writer import slug
 
 AUTHOR = re.compile(r"<!-- (?P<end>/?)author (?P<key>[\w-]+)(?: (?P<hash>\w+))? -->")
 LABEL = re.compile(r"(Figure|Table) \d+\.$")

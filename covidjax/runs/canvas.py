@@ -1,6 +1,7 @@
 """What all figures share: line styles, axes, the PHANTOM mark, and the saving."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,20 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+@contextmanager
+def of_pyplot() -> Iterator[None]:
+    """For libraries that draw by pyplot: without a display, and nothing of theirs stays open."""
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    with pyplot.rc_context({"backend": "agg", "figure.constrained_layout.use": True}):
+        try:
+            yield
+        finally:
+            for number in set(pyplot.get_fignums()) - set(before):
+                pyplot.close(number)
 
 
 def line(

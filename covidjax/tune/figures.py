@@ -5,20 +5,20 @@ line style and weight. Figures of synthetic data carry the word PHANTOM.
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import optuna
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from covidjax.runs import canvas
 
 BEST, DEFAULT = "#e07b39", "#2f55a4"
-COLOURS = "viridis_r"  # dark is good, also in gray
 
 
 class Point(NamedTuple):
@@ -32,24 +32,6 @@ class Point(NamedTuple):
     cpu_seconds: float | None = None
     seconds: float | None = None
     default: bool = False
-
-
-class Axis(NamedTuple):
-    """A searched field: its choices, or its range."""
-
-    name: str
-    choices: Sequence[Any] | None
-    limits: tuple[float, float] | None
-    log: bool
-
-    def height(self, value: Any) -> float:
-        """Where a value lies, from 0 to 1."""
-        if self.choices is not None:
-            place = list(self.choices).index(value)
-            return place / (len(self.choices) - 1) if len(self.choices) > 1 else 0.5
-        assert self.limits is not None
-        low, high, at = (math.log(v) if self.log else v for v in (*self.limits, value))
-        return (at - low) / (high - low) if high > low else 0.5
 
 
 def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
@@ -169,66 +151,17 @@ def write_importances(
 
 
 def write_parallel(
-    path: Path,
-    points: Sequence[Point],
-    fields: Sequence[Axis],
-    *,
-    shown: str,
-    phantom: bool,
-    title: str,
+    path: Path, study: optuna.Study, *, shown: str, phantom: bool, title: str
 ) -> None:
     """Each complete trial as a line over the searched fields, dark where its figure is high."""
-    ended = _complete(points)
-    low, high = _window(ended)
-    figure = canvas.blank(max(7, 1.15 * len(fields) + 1.8), 5.2)
-    axes = figure.subplots()
-    colours = ScalarMappable(Normalize(low, high), COLOURS)
-    count = len(fields)
-    for place, field in enumerate(fields):
-        axes.axvline(place, color="0.4", linewidth=0.8, zorder=1)
-        for height, text in _ticks(field):
-            axes.text(
-                place + 0.04,
-                height,
-                text,
-                fontsize=7,
-                va="center",
-                zorder=5,
-                bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
-            )
-    for point in points:
-        if point.state == "pruned" and all(field.name in point.fields for field in fields):
-            heights = [field.height(point.fields[field.name]) for field in fields]
-            axes.plot(range(count), heights, color="0.85", linewidth=0.7, linestyle=":", zorder=2)
-    ranked = sorted(ended, key=lambda p: p.value)
-    for point in ranked:
-        heights = [field.height(point.fields[field.name]) for field in fields]
-        best = point is ranked[-1]
-        axes.plot(
-            range(count),
-            heights,
-            color=BEST if best else colours.to_rgba(np.asarray(point.value)),
-            linewidth=2.6 if best else 1.1,
-            zorder=4 if best else 3,
-            label=f"the best, trial {point.number} ({point.value:.4f})" if best else None,
-        )
-        if point.default:
-            text = f"the default ({point.value:.4f})"
-            axes.plot(
-                range(count), heights, color=DEFAULT, linewidth=2, ls="--", zorder=4.5, label=text
-            )
-    axes.set_xticks(range(count), [f.name.replace(".", ".\n") for f in fields], fontsize=8)
-    axes.set_xlim(-0.2, count - 1 + 0.75)
-    axes.set_yticks([])
-    axes.set_ylim(-0.05, 1.05)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    pruned = sum(p.state == "pruned" for p in points)
-    axes.plot([], [], color="0.7", linewidth=0.9, linestyle=":", label=f"pruned (n={pruned})")
-    bar = figure.colorbar(colours, ax=axes, fraction=0.03, pad=0.01, extend="min")
-    bar.set_label(f"{shown} (complete trials, n={len(ended)})")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    canvas.save(figure, path, title, phantom)
+    with canvas.of_pyplot(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls its figures experimental
+        axes = optuna.visualization.matplotlib.plot_parallel_coordinate(study, target_name=shown)
+        axes.set_title("")
+        figure = axes.get_figure()
+        assert isinstance(figure, Figure)
+        figure.set_size_inches(max(7, 1.3 * len(axes.get_xticks()) + 2), 5.2)
+        canvas.save(figure, path, f"{title} (complete trials, n={len(study.trials)})", phantom)
 
 
 def write_pareto(
@@ -313,19 +246,6 @@ def _window(points: Sequence[Point]) -> tuple[float, float]:
     low = max(float(values.min()), high - 2 * (high - float(np.median(values))))
     low = min([low, *(p.value for p in points if p.default)])
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def _ticks(field: Axis) -> list[tuple[float, str]]:
-    if field.choices is not None:
-        return [(field.height(choice), str(choice)) for choice in field.choices]
-    assert field.limits is not None
-    low, high = field.limits
-    if all(isinstance(limit, int) for limit in field.limits) and high - low <= 8:
-        inner: list[float] = list(range(int(low), int(high) + 1))
-    else:
-        middle = math.sqrt(low * high) if field.log else (low + high) / 2
-        inner = [low, middle, high]
-    return [(field.height(value), f"{value:.3g}") for value in inner]
 
 
 def _few_ticks(axes: Axes, values: Sequence[float]) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from covidjax.locking import temporary
 from covidjax.runs import results
 from covidjax.tune import study as tune_study
-from covidjax.tune.space import Choice, Space, as_fields, as_parameter, changed, table
+from covidjax.tune.space import Space, as_fields, as_parameter, changed, table
 from covidjax.tune.target import Target
 
 FEWEST_FOR_IMPORTANCE = 4  # trials
@@ -152,16 +152,7 @@ def importances(
     }
     found = {}
     for name, values in (("complete", ended), ("first", first)):
-        study = optuna.create_study(direction="maximize")
-        for trial in trials:
-            if trial.number in values and trial.distributions.keys() == space.keys():
-                study.add_trial(
-                    optuna.trial.create_trial(
-                        params=trial.params,
-                        distributions=trial.distributions,
-                        value=values[trial.number],
-                    )
-                )
+        study = judged_by(trials, values, space)
         known = study.get_trials(deepcopy=False)
         shares: dict[str, float] = {}
         if len(known) >= FEWEST_FOR_IMPORTANCE and len({t.value for t in known}) > 1:
@@ -169,6 +160,23 @@ def importances(
             shares = dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
         found[name] = {"n": len(known), "shares": shares}
     return found
+
+
+def judged_by(
+    trials: Sequence[FrozenTrial], values: Mapping[int, float | None], space: Space
+) -> optuna.Study:
+    """A study in memory of the trials that have a value, a number each, and all searched fields."""
+    study = optuna.create_study(direction="maximize")
+    for trial in trials:
+        if trial.number in values and trial.distributions.keys() == space.keys():
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    value=values[trial.number],
+                )
+            )
+    return study
 
 
 def summary(found: Mapping[str, Any]) -> str:
@@ -231,19 +239,16 @@ def _write_figures(
         )
         for trial in trials
     ]
-    axes = [
-        tune_plots.Axis(name, [as_parameter(v) for v in row.values], None, False)
-        if isinstance(row, Choice)
-        else tune_plots.Axis(name, None, (row.low, row.high), row.log)
-        for name, row in space.items()
-    ]
+    ended = {t.number: t.value for t in trials if t.state == TrialState.COMPLETE}
     shared: dict[str, Any] = {
         "shown": target.shown,
         "phantom": target.prepared.kind == "phantom",
         "title": f"Tuning {config.tuner.config.removeprefix('configs/')}, {target.budget}",
     }
     tune_plots.write_history(folder / "history.png", points, **shared)
-    tune_plots.write_parallel(folder / "parallel.png", points, axes, **shared)
+    study = judged_by(trials, ended, space)
+    if study.trials:
+        tune_plots.write_parallel(folder / "parallel.png", study, **shared)
     tune_plots.write_importances(folder / "importances.png", found["importances"], **shared)
     on_cpu = jax.default_backend() == "cpu"
     tune_plots.write_pareto(folder / "pareto.png", points, on_cpu=on_cpu, **shared)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from covidjax.dip import engine as dip_engine
 from covidjax.dip import fit as dip_fit
 from covidjax.dip.fit import Recipe, Target
 from covidjax.models.unet import SkipHourglass
@@ -22,13 +23,13 @@ INPUTS = dip_fit.make_input(KEY, (SIDE, SIDE), RECIPE)
 
 
 @pytest.fixture(scope="module")
-def engine() -> dip_fit.Engine:
-    return dip_fit.make_engine(MODEL, RECIPE, lambda y: y)
+def engine() -> dip_engine.Engine:
+    return dip_engine.make_engine(MODEL, RECIPE, lambda y: y)
 
 
 @pytest.fixture(scope="module")
 def fitted(engine) -> dip_fit.Fitted:
-    return dip_fit.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
+    return dip_engine.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
 
 
 def test_a_step_is_adam_on_the_perturbed_input(engine):
@@ -73,9 +74,9 @@ def test_the_picture_is_the_average_when_the_variance_was_last_near_its_smallest
 
 
 def test_the_same_key_gives_the_same_bits_and_another_does_not(engine, fitted):
-    again = dip_fit.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
+    again = dip_engine.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
     np.testing.assert_array_equal(again.picture, fitted.picture)
-    other = dip_fit.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, jax.random.key(4))
+    other = dip_engine.run(engine, engine.begin(KEY, INPUTS), INPUTS, TARGET, jax.random.key(4))
     assert np.abs(other.picture - fitted.picture).max() > 0
 
 
@@ -99,7 +100,7 @@ def scripted(engine, variances, losses=None, **changes):
     recipe = dataclasses.replace(RECIPE, **changes)
     made = dataclasses.replace(engine, recipe=recipe, run_chunk=run_chunk)
     fit = engine.begin(KEY, INPUTS)
-    return dip_fit.run(made, fit, INPUTS, TARGET, KEY), steps["keys"]
+    return dip_engine.run(made, fit, INPUTS, TARGET, KEY), steps["keys"]
 
 
 def test_patience_ends_the_loop(engine):
@@ -130,7 +131,7 @@ def test_nan_is_taken_back_and_given_up_in_the_end(engine):
 
     fitted, keys = scripted(engine, np.ones(100), losses, steps=24)
     assert fitted.ended == "diverged" and fitted.steps == 8
-    assert fitted.returns == dip_fit.MOST_RETURNS + 1
+    assert fitted.returns == dip_engine.MOST_RETURNS + 1
     assert np.isfinite(fitted.picture).all() and np.isfinite(fitted.last).all()
 
 
@@ -146,7 +147,7 @@ def test_what_is_taken_back_holds_the_optimisers_moments(engine):
         return fit, figures
 
     made = dataclasses.replace(engine, run_chunk=run_chunk)
-    dip_fit.run(made, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
+    dip_engine.run(made, engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY)
     assert len(states) == 4
     jax.tree.map(np.testing.assert_array_equal, states[1], states[2])
     assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, states[:2]), strict=True))
@@ -160,7 +161,7 @@ def test_a_scan_of_steps_equals_a_loop_of_them(engine):
         "recipe": RECIPE,
         "measure": lambda y: y,
     }
-    scanned = dip_fit._scanned_chunk(functools.partial(dip_fit.step, **parts))
+    scanned = dip_engine._scanned_chunk(functools.partial(dip_fit.step, **parts))
     one, looped = engine.run_chunk(engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY, 3)
     other, found = scanned(engine.begin(KEY, INPUTS), INPUTS, TARGET, KEY, 3)
     np.testing.assert_allclose(found["loss"], looped["loss"], rtol=1e-3)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from configs.dip import get_config
+from covidjax.dip import engine as dip_engine
 from covidjax.dip import experiment as dip
 from covidjax.dip import fit as dip_fit
 from covidjax.dip import queue as dip_queue
@@ -23,8 +24,8 @@ JOBS = list(dip_queue.make_jobs([0, 1, 2], ["a.png", "b.png", "c c.png"], ["a", 
 
 
 @pytest.fixture(scope="module")
-def engine() -> dip_fit.Engine:
-    return dip_fit.make_engine(SkipHourglass(width=4, skip=2, scales=1), RECIPE, lambda y: y)
+def engine() -> dip_engine.Engine:
+    return dip_engine.make_engine(SkipHourglass(width=4, skip=2, scales=1), RECIPE, lambda y: y)
 
 
 def make_work(engine, folder, calls=None) -> dip_queue.Work:

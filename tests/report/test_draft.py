@@ -10,7 +10,7 @@ import made_runs
 import pytest
 
 from covidjax.data.augment import Augmentation
-from covidjax.report import collect, draft, facts, words
+from covidjax.report import collect, draft, facts, words, writer
 from covidjax.report.markdown import Cell, plain
 
 
@@ -81,7 +81,7 @@ def test_tables_figures_and_citations_are_numbered_in_the_order_of_the_text(made
 def test_links_lead_to_sections(made) -> None:
     titles = re.findall(r"^## (.*)$", made.text, re.MULTILINE)
     links = set(re.findall(r"\]\(#([\w-]+)\)", made.text))
-    assert links and links <= {draft.slug(title) for title in titles}
+    assert links and links <= {writer.slug(title) for title in titles}
 
 
 def test_phantoms_are_marked_in_title_tables_and_figures(home, made) -> None:
@@ -113,8 +113,8 @@ def test_every_reference_is_cited_by_a_template(made) -> None:
     keys = {
         key for call in re.findall(r"cite\(([^)]*)\)", text) for key in re.findall(r'"(\w+)"', call)
     }
-    assert keys == set(draft.references())
-    assert all(len(entry) > 40 for entry in draft.references().values())
+    assert keys == set(writer.references())
+    assert all(len(entry) > 40 for entry in writer.references().values())
 
 
 def test_the_checklists_are_whole_and_answered_by_facts_that_there_are(made, tmp_path) -> None:
