@@ -16,7 +16,6 @@ from covidjax.denoise.measures import image_quality
 from covidjax.training.steps import Batch, Metrics
 
 Images = Float[Array, "batch height width 1"]
-AUGMENTS = ("turns", "mirror", "none")
 SMALLEST = 1e-8  # added to a squared error before its logarithm: a PSNR of 80 dB
 CHARBONNIER = 1e-3
 SSIM_WINDOW = image_quality.WINDOW

@@ -34,7 +34,7 @@ class Recipe:
       scale: the input is uniform from 0 to it.
       channels: of the input.
       average: share of the old average of outputs that is kept at each step.
-      rule: of `stop.RULES`.
+      rule: of config.stop.rule.
       window: outputs for wmv; before so many no rule judges.
       share: of the newest output, for emv.
       tolerance: how much above the smallest variance, as a share, still counts as small.

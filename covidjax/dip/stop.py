@@ -23,7 +23,6 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-RULES = ("wmv", "emv", "none")
 Watch = dict[str, Any]  # what a rule keeps
 
 

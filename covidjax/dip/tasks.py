@@ -22,7 +22,6 @@ from covidjax.data.noise import Noise, add_noise
 from covidjax.dip.fit import Target
 
 TASKS = ("denoise", "inpaint", "super")
-MASKS = ("letters", "white")
 FACTORS = (2, 4)
 TEXTS = ("R", "L", "AP", "PA", "ERECT", "PORTABLE")
 WHITE = 0.98  # from which a pixel counts as a letter's
@@ -74,7 +73,7 @@ def make_problem(
       task: of TASKS.
       clean: in [0, 1].
       noise, level: for denoise.
-      mask: of MASKS, for inpaint.
+      mask: "letters" or "white", for inpaint.
       factor: of FACTORS, for super.
     """
     picture = jnp.asarray(clean)[..., None]

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-MAPS = ("auto", "umap", "tsne", "none")
 NEIGHBOURS = 10
 BATCH = 256
 EPOCHS = 200  # of UMAP: its own choice above 10,000 points; below it takes 500

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 # Read by configs and checks. `probe` trains no layer by gradient: see `probe.py`.
-STRATEGIES = ("finetune", "gradual", "probe")
 # From the classifier down to the image: the order of unfreezing and of the learning rates.
 GROUPS = ("fc", "layer4", "layer3", "layer2", "layer1", "stem")
 ALL_THAWED = 0.5  # share of the updates after which gradual unfreezing has reached the stem

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from covidjax.tune.study import Work
 
-PRUNERS = ("hyperband", "halving", "none")
 # What makes a trial a failed one, and not the end of the study: it cannot be trained like this.
 FAILURES = (ValueError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
 WAIT_SECONDS = 1.0  # between two looks at the trials of other workers

@@ -58,6 +58,7 @@ VALUES = {
 }
 
 
+CNN_VALUES = {"net": ("resnet", lambda config: config.model.name == "resnet")}
 # Where a name means something else.
 DIP_VALUES = {
     "task": ("inpaint", lambda config: config.task == "inpaint"),
@@ -116,6 +117,7 @@ def test_the_commands_of_the_docstring_load(
 def test_every_documented_argument_is_taken(module: ModuleType) -> None:
     for name in documented(module):
         values = VALUES | (DIP_VALUES if module is dip_config else {})
+        values |= CNN_VALUES if module.__name__ == "configs.cnn" else {}
         text, holds = values[name]
         before = BEFORE.get((module.__name__.removeprefix("configs."), name), "")
         assert holds(module.get_config(f"{before}{name}={text}")), name

@@ -12,8 +12,7 @@ from covidjax.classify import loss as classify_loss
 from covidjax.data import noise, preprocess, source, table
 from covidjax.data.augment import Augmentation
 from covidjax.denoise import loss as denoise_loss
-from covidjax.dip import stop, tasks
-from covidjax.eda import embedding
+from covidjax.dip import tasks
 from covidjax.evidence import recalibration
 from covidjax.models import dae, unet
 from covidjax.runs import config as configs
@@ -21,8 +20,6 @@ from covidjax.runs import fields, model_fields
 from covidjax.runs.field import Field, number, share
 from covidjax.runs.flat import flatten
 from covidjax.training import optimizer, sharding
-from covidjax.transfer import strategies
-from covidjax.tune.experiment import PRUNERS
 from tfds_coronahack import phantom
 
 ROOT = Path(__file__).parents[2]
@@ -40,14 +37,9 @@ CHOICES: list[tuple[str, str, Iterable[str]]] = [
     ("classify", "sharding", sharding.KINDS),
     ("classify", "optimizer.name", optimizer.OPTIMIZERS),
     ("denoise", "noise.kind", noise.NOISES),
-    ("denoise", "ensemble", denoise_loss.AUGMENTS),
-    ("denoise", "augment", denoise_loss.AUGMENTS),
     ("denoise", "loss.name", denoise_loss.LOSSES),
     ("dip", "task", tasks.TASKS),
-    ("dip", "mask", tasks.MASKS),
-    ("dip", "stop.rule", stop.RULES),
     ("dip", "model.name", unet.UNETS),
-    ("eda", "embedding.method", embedding.MAPS),
 ]
 
 
@@ -80,8 +72,6 @@ def test_choices_are_what_the_code_takes(experiment, field, known):
 
 
 def test_other_choices_and_limits_are_what_the_code_takes():
-    assert set(fields.TRANSFER["transfer.strategy"].choices) == set(strategies.STRATEGIES)
-    assert set(fields.TUNER["tuner.pruner"].choices) == set(PRUNERS)
     assert set(model_fields.NORM.choices) == set(dae.NORMS)
     assert set(model_fields.MODELS) == {*models.CLASSIFIERS, *models.DENOISERS}
     size, images = fields.CLASSIFY["data.size"], fields.CLASSIFY["phantom.images"]
