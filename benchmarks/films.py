@@ -14,16 +14,16 @@ from benchmarks.machine import cores
 from covidjax.data import source, table
 from tfds_coronahack import phantom, phantom_plan
 
-DRAWN = 12  # films; drawing one takes a second
+DRAWN = 12  # radiographs; drawing one takes a second
 FILMS = 240
-SIZE = 1050  # of the shorter side, about: most films come out at 1,300 x 1,000 px or so
+SIZE = 1050  # of the shorter side, about: most radiographs come out at 1,300 x 1,000 px or so
 QUALITY = 90  # of the JPEGs, which are then of about 200 kB
 
 
 def archive(folder: Path) -> Path:
-    """Synthetic JPEG films in the archive's own layout, below `folder`; made on the first call.
+    """Synthetic JPEG images in the archive's own layout, below `folder`; made on the first call.
 
-    Each is one of a few drawn films, cut a little differently: as much work to decode, and not the
+    Each is one of a few drawn images, cut a little differently: as much work to decode, and not the
     same picture.
     """
     made = folder / "films"
@@ -49,7 +49,7 @@ def archive(folder: Path) -> Path:
 
 
 def draw(row: phantom_plan.Row) -> NDArray[np.uint8]:
-    """One synthetic film, uint8 [height, width]."""
+    """One synthetic radiograph, uint8 [height, width]."""
     encoded = np.frombuffer(phantom.make_image(row, 0, SIZE), np.uint8)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
 
@@ -61,7 +61,7 @@ def _cut(film: NDArray[np.uint8], step: int) -> bytes:
 
 
 def prepared(settings_archive: Path | None, folder: Path) -> source.Prepared:
-    """The dataset prepared from the archive given, or else from synthetic films."""
+    """The dataset prepared from the archive given, or else from synthetic radiographs."""
     chosen = settings_archive or archive(folder)
     return source.resolve("auto", "", str(chosen), progress=False)
 

@@ -88,7 +88,7 @@ def pixels(folder: Path, count: int, size: int) -> Path:
 
 
 def decode(prepared: str, fingerprint: str, images: int, folder: str) -> Side:
-    """Our pixel cache made anew each time, without equalisation, which the rivals do not do."""
+    """Our pixel cache made anew each time, without equalization, which the rivals do not do."""
     allocator.keep_blocks()  # as launch.py
     os.environ["COVIDJAX_CACHE"] = folder
     from covidjax.data import cache

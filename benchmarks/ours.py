@@ -70,7 +70,7 @@ def task_of(network: str, dtype: str = "float32") -> tuple[Any, Any, Any]:
 
 
 def _fresh(config: Any, model: Any, size: int, mesh: Any) -> tuple[Any, Any]:
-    """The config's optimiser, and a train state for images of that size."""
+    """The config's optimizer, and a train state for images of that size."""
     tx = optimizer.create(steps=STEPS, **config.optimizer.to_dict())
     return tx, state.create(model, tx, (size, size, 1), jax.random.key(0), mesh)
 

@@ -15,7 +15,7 @@ class Settings:
     Attributes:
       pairs: turns of each side.
       scratch: a folder that is removed at the end.
-      archive: CoronaHack's zip or folder, for the input and the build; None: synthetic films.
+      archive: CoronaHack's zip or folder, for the input and the build; None: synthetic radiographs.
     """
 
     pairs: int

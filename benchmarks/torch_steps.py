@@ -1,7 +1,7 @@
 """The rival's train and inference steps: PyTorch at its best.
 
 Memory formats are tried, then `torch.compile` in the faster of the two, and the fastest variant is
-measured. Images are float32 and normalised beforehand, and there are no averaged weights: our step
+measured. Images are float32 and normalized beforehand, and there are no averaged weights: our step
 does these two, its rival is spared them.
 """
 
@@ -116,7 +116,7 @@ def training(
 
 
 def predict_step(network: str, batch: int, size: int, memory_format: str, compiled: bool) -> Run:
-    """A network that predicts one batch: normalised images to probabilities."""
+    """A network that predicts one batch: normalized images to probabilities."""
     model, images = prepared(network, batch, size, memory_format)
     model.eval()
     # Freezing folds BatchNorm into the convolutions and packs their weights.

@@ -6,7 +6,7 @@
 
 The second takes 93 seconds and 1.1 GB on two cores for the 5,907 images at 224 px, the dataset's
 preparation and UMAP included. TEST is described like TRAIN, but the small classifiers that compare
-normalisations and sizes never see it. `pip install -e ".[eda]"` adds UMAP; without it t-SNE is
+normalizations and sizes never see it. `pip install -e ".[eda]"` adds UMAP; without it t-SNE is
 drawn. The third maps the features of a finished classification run as well.
 
 Arguments behind the colon: data, seed.

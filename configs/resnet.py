@@ -24,7 +24,7 @@ tells adults from children as well as it does COVID-19).
     does worse than probe, and so spoils the weights early on.
 `freeze_batch_norm` keeps the statistics that the weights came with: for batches under 16 or so, and
 for weights of similar images (run:); not for photographs' weights, whose statistics are not those
-of films.
+of radiographs.
 
 Of this advice, finetune before probe was measured, with one seed from a network of `pneumonia` at
 64 px (AUROC of finetune and probe, for `cause` on validation 0.844 and 0.822; for `covid` out of

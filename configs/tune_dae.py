@@ -9,7 +9,7 @@ target's own, and a searched field that is set, as in --config.ema=0.99, is held
 Validation alone chooses; test images are never read. All trials train on equally many pixels. The
 first one has the target's defaults, so that the result says by how much the best beats them.
 
-The same command with the same --workdir goes on with a study, and given several times at once it
+The same command with the same --workdir resumes a study, and given several times at once it
 has several workers; --config.tuner.storage=URL (postgresql://...) is for several machines. The
 best is trained in full with what stands in the study's best_config.json:
 

@@ -2,7 +2,7 @@
 
 FILE is a `jax.export` (StableHLO) program for CPU, CUDA and TPU that needs JAX and nothing of this
 project: gray images, uint8 [b, height, width] of any b, height and width, air black, to calibrated
-probabilities float32 [b, classes]. Resizing, equalisation, normalisation, the mirror, the mean over
+probabilities float32 [b, classes]. Resizing, equalization, normalization, the mirror, the mean over
 networks and the calibration are inside. FILE.json has the classes, the threshold and the shortcut
 audit's verdict.
 
@@ -73,7 +73,7 @@ def _write(folder: Path, out: Path, overwrite: bool) -> int:
 
 
 def export(run: trained.Trained) -> bytes:
-    """The serialised program of a run, for `jax.export.deserialize`."""
+    """The serialized program of a run, for `jax.export.deserialize`."""
     shape = jax.export.symbolic_shape("b, height, width")
     images = jax.ShapeDtypeStruct(shape, jnp.uint8)
     program = jax.export.export(jax.jit(make_program(run)), platforms=PLATFORMS)(images)

@@ -3,9 +3,9 @@
 PATH is an image (JPEG, PNG, TIFF, DICOM) or a folder, whose files are all tried. Prints a table and
 writes the same as CSV. The probability is the mean over all networks of the run, on the scale that
 the run's results name; it means no more than the run's shortcut audit, whose verdict stands beside
-it. What is seen to be no frontal chest radiograph is refused: colour photographs, far from square
+it. What is seen to be no frontal chest radiograph is refused: color photographs, far from square
 images, DICOM
-files of other modalities and views. A lateral film without a DICOM header is seen only sometimes.
+files of other modalities and views. A lateral image without a DICOM header is seen only sometimes.
 
     python -m covidjax.predict --run=runs/cnn xray.dcm
     python -m covidjax.predict --run=runs/cnn folder --out=called.csv --heatmap=maps

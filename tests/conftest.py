@@ -17,7 +17,7 @@ if "COVIDJAX_TEST_ACCELERATOR" in os.environ and "cpu" not in os.environ.get(
     os.environ["JAX_PLATFORMS"] += ",cpu"  # what the device is compared with
 if "COVIDJAX_TEST_ACCELERATOR" not in os.environ:
     flags = os.environ.get("XLA_FLAGS", "")
-    # Most of the time goes into compiling, and with little optimisation half as much.
+    # Most of the time goes into compiling, and with little optimization half as much.
     flags = f"--xla_backend_optimization_level=1 {flags}"
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8"
     os.environ["JAX_PLATFORMS"] = "cpu"

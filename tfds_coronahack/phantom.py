@@ -4,12 +4,12 @@
 
 makes a zip (or, where the name has no `.zip`, a folder) that the builder reads like the real one.
 It serves to try the whole chain where the real images are not at hand, and to test an audit: with
-no shortcut planted, size, mode, frame, marker and exposure of a film are drawn without a look at
+no shortcut planted, size, mode, frame, marker and exposure of a image are drawn without a look at
 the diagnosis; a planted shortcut ties one of them to it.
 
-Where it departs from the original on purpose: COVID-19 has 8 % of the films instead of 1 % (enough
-patients for five folds), the rare causes have at least a film or two each (from 100 films on),
-every row has its file, and numbers of persons and films do not recur between TRAIN and TEST. The
+Where it departs from the original on purpose: COVID-19 has 8 % of the images instead of 1 % (enough
+patients for five folds), the rare causes have at least a image or two each (from 100 images on),
+every row has its file, and numbers of persons and images do not recur between TRAIN and TEST. The
 names of adult images are `phantom-patientNNN-M`, their group is the part before the last hyphen.
 
 The file PHANTOM.json in the archive marks it as synthetic and holds its parameters.
@@ -54,9 +54,9 @@ class PhantomError(ValueError):
 
 
 def make_image(row: Row, seed: int, size: int, shortcuts: Sequence[str] = ()) -> bytes:
-    """The encoded film of one row: JPEG or PNG by the name's ending, gray or (one in ten) RGB.
+    """The encoded image of one row: JPEG or PNG by the name's ending, gray or (one in ten) RGB.
 
-    Depends on nothing but the arguments. With a shortcut planted, 95 % of the sick patients' films
+    Depends on nothing but the arguments. With a shortcut planted, 95 % of the sick patients' images
     show it and 5 % of the healthy ones'.
     """
     patient = np.random.default_rng([seed, 1, row.patient])
@@ -64,7 +64,7 @@ def make_image(row: Row, seed: int, size: int, shortcuts: Sequence[str] = ()) ->
     anatomy, disease = draw_patient(patient), int(patient.integers(2**31))
     posture, film = draw_posture(rng), draw_film(rng, size)
     quality, rgb = int(rng.integers(86, 95)), rng.random() < 0.1
-    # Drawn whatever is planted, so that the rest of the film does not change with it.
+    # Drawn whatever is planted, so that the rest of the radiograph does not change with it.
     shown = {name: (row.cause != "none") == (rng.random() < _FAITHFUL) for name in SHORTCUTS}
     if "letter" in shortcuts:
         film = replace(film, letter=shown["letter"])
@@ -148,7 +148,7 @@ def write_archive(
 
     destination: ends in `.zip`, or names a folder that is empty or not there. It appears whole or
     not at all; a phantom zip of that name is replaced, anything else is left alone. size: about
-    the shorter side of the films in pixels; each varies by itself. shortcuts: any of SHORTCUTS.
+    the shorter side of the images in pixels; each varies by itself. shortcuts: any of SHORTCUTS.
     threads: default all cores; the bytes written do not depend on it, nor on the day.
 
     Raises PhantomError (a ValueError) for parameters out of range and a destination in the way.

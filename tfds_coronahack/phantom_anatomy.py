@@ -6,7 +6,7 @@ midline.
 Attenuation is a line integral along the beam (no unit, mu times length): the soft tissue of a body
 of elliptical section, less the air of two lungs, plus bone. What a disease adds is air of the lung
 that became water, so it can only show where there is lung, hides the vessels it drowns, and
-rubs out the outline of heart or diaphragm it touches, as on a film.
+rubs out the outline of heart or diaphragm it touches, as on a radiograph.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Shapes to maps: the few drawing tools the phantom's chest is made with.
 
-Body coordinates: x runs from -1.3 to 1.3 over the film (negative: the patient's right, which lies
-left on the film), y from -1.3 (chin) down to 1.3 (abdomen). Every map is float32 [side, side] over
+Body coordinates: x runs from -1.3 to 1.3 over the image (negative: the patient's right, which lies
+left on the image), y from -1.3 (chin) down to 1.3 (abdomen). Every map is float32 [side, side] over
 that square.
 """
 
@@ -82,7 +82,7 @@ _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
 
 
 def ellipse(x: float, y: float, a: float, b: float, degrees: float = 0) -> Points:
-    """Outline of an ellipse round (x, y) with half axes a and b, turned clockwise on the film."""
+    """Outline of an ellipse round (x, y) with half axes a and b, turned clockwise on the image."""
     if not degrees:
         return _CIRCLE * (a, b) + (x, y)
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))

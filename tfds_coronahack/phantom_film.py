@@ -1,11 +1,11 @@
-"""From a phantom's attenuation to the finished film: geometry, exposure, noise, and what is
+"""From a phantom's attenuation to the finished radiograph: geometry, exposure, noise, and what is
 written or taped onto it.
 
 Photons arrive as N exp(-attenuation), scatter adds a veil, the detector counts them with Poisson
-noise; the film answers to the logarithm of the dose along an S-shaped curve, and an automatic
+noise; the radiograph answers to the logarithm of the dose along an S-shaped curve, and an automatic
 exposure aims at a random mean gray that knows nothing of the diagnosis. It is set on a reference
 chest with half of the disease's fluid. Set on the patient's own, fluid in the lungs would darken
-the rest of the film, and the border alone would tell the diagnosis; set on the healthy chest's,
+the rest of the image, and the border alone would tell the diagnosis; set on the healthy chest's,
 the mean gray would. Halfway, both effects drown in the spread of exposures.
 """
 
@@ -21,7 +21,7 @@ Gray = np.ndarray  # uint8 [height, width]
 
 @dataclass(frozen=True)
 class Film:
-    """Everything about one film that does not come from the patient. Drawn at random, and changed
+    """Everything about one image that does not come from the patient. Drawn at random, and changed
     only by planted shortcuts."""
 
     height: int
@@ -29,12 +29,12 @@ class Film:
     angle: float  # degrees
     scale: float  # half of the shorter side in body coordinates
     shift: tuple[float, float]  # body coordinates
-    photons: float  # of an unattenuated pixel of a film 128 pixels high
+    photons: float  # of an unattenuated pixel of a radiograph 128 pixels high
     veil: float  # scattered share of the dose
     contrast: float
     target: float  # mean gray, 0 to 255
-    sharpen: float  # edge enhancement of the digitiser
-    blur: float  # of the focal spot, pixels of a film 128 pixels high
+    sharpen: float  # edge enhancement of the digitizer
+    blur: float  # of the focal spot, pixels of a radiograph 128 pixels high
     marker: str  # side marker, empty for none
     marker_at: tuple[float, float]  # share of width and height
     frame: float  # black collimator frame, share of the shorter side
@@ -42,7 +42,7 @@ class Film:
 
 
 def draw_film(rng: np.random.Generator, size: int) -> Film:
-    """A random film whose shorter side is around `size` pixels."""
+    """A random radiograph whose shorter side is around `size` pixels."""
     aspect = float(np.clip(rng.normal(1.12, 0.12), 0.85, 1.45))  # width over height
     short = size * float(rng.uniform(0.9, 1.2))
     height, width = (short, short * aspect) if aspect >= 1 else (short / aspect, short)
@@ -50,7 +50,7 @@ def draw_film(rng: np.random.Generator, size: int) -> Film:
         height=round(height),
         width=round(width),
         angle=float(rng.normal(0, 3.5)),
-        # Never so close that the lungs reach the border of the film.
+        # Never so close that the lungs reach the border of the radiograph.
         scale=float(max(np.clip(rng.normal(0.88, 0.06), 0.76, 1.05), 0.95 * short / width)),
         shift=(float(rng.normal(0, 0.05)), float(-0.08 + rng.normal(0, 0.06))),
         photons=float(np.exp(rng.uniform(np.log(2e4), np.log(2e5)))),
@@ -66,7 +66,7 @@ def draw_film(rng: np.random.Generator, size: int) -> Film:
 
 
 def _place(attenuation: np.ndarray, film: Film) -> np.ndarray:
-    """The film's part of the body map [side, side], float32 [height, width]."""
+    """The radiograph's part of the body map [side, side], float32 [height, width]."""
     side = attenuation.shape[0]
     per_pixel = 2 * film.scale / min(film.height, film.width)  # body coordinates
     k = per_pixel * side / (2 * EXTENT)
@@ -76,7 +76,7 @@ def _place(attenuation: np.ndarray, film: Film) -> np.ndarray:
     matrix = np.array(
         [[c, -s, middle[0] - c * u + s * v], [s, c, middle[1] - s * u - c * v]], np.float64
     )
-    # Blur before thinning out, or edges would alias where the map is finer than the film.
+    # Blur before thinning out, or edges would alias where the map is finer than the radiograph.
     attenuation = cv2.GaussianBlur(attenuation, (0, 0), max(0.3, 0.45 * k))
     return cv2.warpAffine(
         attenuation,
@@ -105,7 +105,7 @@ def _count(dose: np.ndarray, film: Film, rng: np.random.Generator) -> np.ndarray
 
 @dataclass(frozen=True)
 class _Curve:
-    """How a film answers to dose: an S-curve of its logarithm, a window and a power."""
+    """How a radiograph answers to dose: an S-curve of its logarithm, a window and a power."""
 
     middle: float
     slope: float
@@ -155,11 +155,11 @@ def _write(gray: Gray, text: str, x: float, y: float, height: float) -> None:
 def expose(
     attenuation: np.ndarray, reference: np.ndarray, film: Film, rng: np.random.Generator
 ) -> Gray:
-    """Takes the film of a chest.
+    """Takes the radiograph of a chest.
 
     attenuation: float32 [side, side] over the body square of `phantom_drawing`; reference: another
     such map, on which the exposure is set. rng: for the noise alone. Returns uint8
-    [film.height, film.width], bone bright.
+    [radiograph.height, radiograph.width], bone bright.
     """
     curve = _automatic_exposure(_dose(_place(reference, film), film), film)
     dose = _count(_dose(_place(attenuation, film), film), film, rng)

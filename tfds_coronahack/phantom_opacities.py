@@ -6,7 +6,7 @@ what radiology textbooks and the early reports on COVID-19 describe:
 - bacterial: consolidation of one lobe, mostly on one side, dense, with soft edges (sharp along a
   fissure), air bronchograms, sometimes a small effusion;
 - viral: a net of thickened interstitium on both sides, densest round the hila;
-- COVID-19: patches of ground glass, both sides, towards the ribs and the bases;
+- COVID-19: patches of ground glass, both sides, toward the ribs and the bases;
 - SARS: the same ground glass, fewer patches, often one side, more confluent;
 - ARDS: dense haze over both lungs that spares the costophrenic angles, with air bronchograms;
 - Streptococcus: the densest lobar consolidation.
@@ -89,7 +89,7 @@ def _lobar(
 
 
 def _effusion(rng: np.random.Generator, side: int, lungs: Lungs, which: int) -> Map:
-    """Fluid in one costophrenic angle; its surface climbs towards the ribs."""
+    """Fluid in one costophrenic angle; its surface climbs toward the ribs."""
     level = rng.uniform(0.84, 1.0)
     return lungs.masks[which] * 0.9 * _rise(lungs.down - level + 0.20 * (lungs.across - 0.8), 0.04)
 

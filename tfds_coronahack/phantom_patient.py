@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What stays the same in all films of one patient. Lengths in body coordinates."""
+    """What stays the same in all radiographs of one patient. Lengths in body coordinates."""
 
     seed: int  # of the details: jitter of the outlines, branching of the vessels
     age: float  # 0 infant to 1 adult: height of the thorax, slope of the ribs, size of the heart
@@ -26,12 +26,12 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Posture:
-    """What differs between two films of one patient."""
+    """What differs between two radiographs of one patient."""
 
     inspiration: float  # 1 is the average, less is a shallower breath
     yaw: float  # turn about the long axis, radians
     arms: float  # 0 raised to 1 hanging
-    chin: float  # how far the jaw reaches into the film, 0 not at all
+    chin: float  # how far the jaw reaches into the radiograph, 0 not at all
     clavicles: float  # height of the outer ends
     leads: int  # seed of monitoring leads, 0 for none
 
@@ -57,7 +57,7 @@ def draw_patient(rng: np.random.Generator) -> Anatomy:
 
 
 def draw_posture(rng: np.random.Generator) -> Posture:
-    """A random posture for one film."""
+    """A random posture for one radiograph."""
     return Posture(
         inspiration=float(np.clip(rng.normal(1, 0.1), 0.75, 1.2)),
         yaw=float(rng.normal(0, 0.09)),

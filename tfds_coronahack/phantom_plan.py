@@ -25,7 +25,7 @@ _LABELS = {
 class Row:
     """One image to be made."""
 
-    index: int  # of the image; the seed of its posture, film and noise
+    index: int  # of the image; the seed of its posture, radiograph and noise
     patient: int  # the seed of its anatomy and its disease
     name: str
     cause: str
@@ -65,7 +65,7 @@ def _patients(cause: str, images: int, rng: np.random.Generator) -> list[int]:
         patients = max(min(images, 14), round(images * 39 / 58))
         extra = rng.choice(patients, images - patients)
         return [1 + int((extra == patient).sum()) for patient in range(patients)]
-    again = 0.1 if cause == "none" else 0.4  # chance of one more film
+    again = 0.1 if cause == "none" else 0.4  # chance of one more radiograph
     sizes: list[int] = []
     while sum(sizes) < images:
         sizes.append(min(int(rng.geometric(1 - again)), 12, images - sum(sizes)))
@@ -73,7 +73,7 @@ def _patients(cause: str, images: int, rng: np.random.Generator) -> list[int]:
 
 
 def _stem(cause: str, split: str, patient: int, film: int, count: int) -> str:
-    """Name without its ending, in the original's manner; `count` numbers the films of a cause."""
+    """Name without its ending, in the original's manner; `count` numbers the images of a cause."""
     first = 5001 if split == "TEST" else 1  # no number in both splits
     if cause == "none":
         prefix = "NORMAL2-IM" if patient % 9 > 3 else "IM"
@@ -84,7 +84,7 @@ def _stem(cause: str, split: str, patient: int, film: int, count: int) -> str:
 
 
 def plan(images: int, seed: int) -> list[Row]:
-    """The rows of the archive, TRAIN first: names, causes and patients of `images` films."""
+    """The rows of the archive, TRAIN first: names, causes and patients of `images` radiographs."""
     rng = np.random.default_rng([seed, 0])
     endings = [".png" if p < 0.08 else ".jpeg" for p in rng.random(images)]
     rows: list[Row] = []
@@ -92,7 +92,7 @@ def plan(images: int, seed: int) -> list[Row]:
     adults = patients = 0
     for split, cause, number in _counts(images):
         for i, films in enumerate(_patients(cause, number, rng)):
-            # The original holds one adult's normal film among the children's; so does this.
+            # The original holds one adult's normal radiograph among the children's; so does this.
             adult = cause not in ("none", "bacterial", "viral") or (
                 (split, cause, i) == ("TRAIN", "none", 7) and images >= 100
             )

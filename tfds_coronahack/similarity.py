@@ -17,12 +17,12 @@ class Thumbnails(Protocol):
 
 
 # Measured on the 5,907 images at 224 px: no two different pictures correlate over 0.83 in detail
-# (17 million pairs), the same film from two publications 0.91 and 0.98; recompressed (quality 30),
+# (17 million pairs), the same image from two publications 0.91 and 0.98; recompressed (quality 30),
 # rescaled or brightened copies stay over 0.98, and within 8 of the hash's 64 bits. The closest two
 # that are told apart, person1565_bacteria_4095 and person1637_bacteria_4339 (0.83, 12 bits), are
-# other films, perhaps of one child: aligned by the best affine map at 224 px their detail
-# correlates at 0.38, the same film from two publications at 0.94 and more, films of different
-# people at up to 0.43. Two films of one child cannot be told from that, so they stay groups of
+# other radiographs, perhaps of one child: aligned by the best affine map at 224 px their detail
+# correlates at 0.38, the same image from two publications at 0.94 and more, images of different
+# people at up to 0.43. Two images of one child cannot be told from that, so they stay groups of
 # their own.
 MAX_DISTANCE = 8
 MIN_CORRELATION = 0.9

@@ -1,9 +1,9 @@
 """The shortcut audit: what a classifier reaches that sees no lung, beside what the network reaches.
 
 Every probe is fitted on the training images of each fold and scored on its test images, as the
-network was. One rule for all of them, with fixed numbers: 300 extremely randomised trees (Geurts,
+network was. One rule for all of them, with fixed numbers: 300 extremely randomized trees (Geurts,
 Ernst and Wehenkel 2006), but for the 8 x 8 thumbnail, which a linear model reads. Trees were taken
-because they found more in the borders of the real films than logistic regression did (COVID-19:
+because they found more in the borders of the real images than logistic regression did (COVID-19:
 0.98 against 0.96): the stronger the probe, the stricter the audit. A probe that finds nothing
 proves nothing; a convolutional network may see in a border what these do not.
 """

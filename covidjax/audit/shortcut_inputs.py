@@ -1,9 +1,9 @@
 """What the shortcut audit looks at instead of the lungs: a few pixels, or facts of the file.
 
-The pixels are the run's own, as the network sees them: equalised where the run equalises, so that
+The pixels are the run's own, as the network sees them: equalized where the run equalizes, so that
 the audit tells what the network could use and not what was lost before it. The price: CLAHE looks
-at tiles of an eighth of a side, so a border that was equalised still knows how bright its
-neighbourhood is, and a histogram of equalised pixels tells texture more than exposure.
+at tiles of an eighth of a side, so a border that was equalized still knows how bright its
+neighborhood is, and a histogram of equalized pixels tells texture more than exposure.
 """
 
 import cv2
@@ -42,7 +42,7 @@ def border(images: Pixels) -> Features:
 
 
 def lungs_blacked_out(images: Pixels) -> Features:
-    """All but a centre ellipse that covers both lungs: float32 [n, d], 0 to 255."""
+    """All but a center ellipse that covers both lungs: float32 [n, d], 0 to 255."""
     return _at(images, ~thorax.ellipse(images.shape[1]))
 
 

@@ -1,6 +1,6 @@
 """The source probe: whether a network's features tell, within one class, where an image came from.
 
-A network that has learnt the disease need not know the source of two healthy films. Where its
+A network that has learned the disease need not know the source of two healthy images. Where its
 features tell it, the network sees what a shortcut would need; whether it uses it is not shown.
 """
 
@@ -35,7 +35,7 @@ def source_probes(
     """AUROCs of logistic regressions on the features, grouped cross-validation within a class.
 
     `source_within_CLASS` tells the adults of the publications (positive) from the children of
-    Guangzhou; `film_series_within_Normal` the films named NORMAL2-IM (positive) from those named
+    Guangzhou; `film_series_within_Normal` the images named NORMAL2-IM (positive) from those named
     IM. All images of the folds take part, those that the network was trained on too: no training
     part told it the source of two images of one class, and the adults are all in Kaggle's TRAIN.
     Where there are several networks, a score is the mean over them.

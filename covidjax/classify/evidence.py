@@ -55,8 +55,7 @@ def gather(
 
     Writes the figures of the latter two into `figures`; `figures.evidence_curves` draws the others.
     """
-    from covidjax.audit import audit
-    from covidjax.evidence import evidence  # scikit-learn's trees
+    from covidjax.evidence import evidence  # imports scikit-learn
 
     tell = teller(config.quiet)
     tested = pooled.tested
@@ -78,52 +77,78 @@ def gather(
         "maps": list(pooled.scale.maps.values()),
         **found["calibration"],
     }
-    phantom = data.prepared.kind == "phantom"
     if config.audit:
-        tell("features of each fold's network")
-        found["audit"] = audit.audit(
-            data.images,
-            data.table,
-            data.labels,
-            data.folds,
-            [tested.probabilities[tested.folds == p.fold.number] for p in predictions],
-            classes=TASKS[config.task].classes,
-            features=features(config, data, network, folder),
-            seed=config.seed,
-            progress=lambda what: tell(f"shortcut audit: {what}"),
-        )
-        from covidjax.audit.figures import write_audit_figure
-
-        write_audit_figure(
-            folder / "figures" / "audit.png",
-            found["audit"],
-            phantom=phantom,
-            title=f"{title(config)}: what needs no lung",
-        )
+        found["audit"] = _audit(config, data, predictions, tested, network, folder, tell)
     if config.saliency:
         tell("where the networks look: Grad-CAM, occlusion, weights drawn at random")
-        from covidjax.classify import saliency as saliency_report
-
-        counts = [len(p.fold.test) for p in predictions]
-        entries = {
-            "images": data.images,
-            "rows": np.concatenate([p.fold.test for p in predictions]),
-            "names": tested.names,
-            "labels": tested.labels,
-            "groups": tested.groups,
-            "probabilities": tested.probabilities,
-            "threshold": tested.thresholds,
-            "network": np.repeat(np.arange(len(predictions)), counts),
-        }
-        device = jax.local_devices()[0]
-
-        def members(number: int) -> list[Variables]:
-            fold = predictions[number].fold
-            found = [read(config, folder, fold, member) for member in range(config.members)]
-            return jax.device_put(found, device)
-
-        found["saliency"] = saliency_report.write(config, entries, members, folder, phantom=phantom)
+        found["saliency"] = _saliency(config, data, predictions, tested, folder)
     return found
+
+
+def _audit(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    predictions: Sequence[Predictions],
+    tested: Predicted,
+    network: Network,
+    folder: Path,
+    tell: Tell,
+) -> dict[str, Any]:
+    """The shortcut audit, and its figure."""
+    from covidjax.audit import audit  # scikit-learn's trees
+    from covidjax.audit.figures import write_audit_figure
+
+    tell("features of each fold's network")
+    found = audit.audit(
+        data.images,
+        data.table,
+        data.labels,
+        data.folds,
+        [tested.probabilities[tested.folds == p.fold.number] for p in predictions],
+        classes=TASKS[config.task].classes,
+        features=features(config, data, network, folder),
+        seed=config.seed,
+        progress=lambda what: tell(f"shortcut audit: {what}"),
+    )
+    write_audit_figure(
+        folder / "figures" / "audit.png",
+        found,
+        phantom=data.prepared.kind == "phantom",
+        title=f"{title(config)}: what needs no lung",
+    )
+    return found
+
+
+def _saliency(
+    config: ml_collections.ConfigDict,
+    data: Data,
+    predictions: Sequence[Predictions],
+    tested: Predicted,
+    folder: Path,
+) -> dict[str, Any]:
+    """Where the networks look, and its figures."""
+    from covidjax.classify import saliency
+
+    counts = [len(p.fold.test) for p in predictions]
+    entries = {
+        "images": data.images,
+        "rows": np.concatenate([p.fold.test for p in predictions]),
+        "names": tested.names,
+        "labels": tested.labels,
+        "groups": tested.groups,
+        "probabilities": tested.probabilities,
+        "threshold": tested.thresholds,
+        "network": np.repeat(np.arange(len(predictions)), counts),
+    }
+    device = jax.local_devices()[0]
+
+    def members(number: int) -> list[Variables]:
+        fold = predictions[number].fold
+        found = [read(config, folder, fold, member) for member in range(config.members)]
+        return jax.device_put(found, device)
+
+    phantom = data.prepared.kind == "phantom"
+    return saliency.write(config, entries, members, folder, phantom=phantom)
 
 
 def features(

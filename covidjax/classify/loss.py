@@ -28,7 +28,7 @@ def make_loss(
     """The loss function of a classifier, for `steps.train_step`.
 
     Weighted softmax cross-entropy against smoothed labels (Szegedy et al. 2016), on augmented and
-    normalised images. The metrics are the unweighted `accuracy`. With `freeze_batch_norm` the
+    normalized images. The metrics are the unweighted `accuracy`. With `freeze_batch_norm` the
     network keeps BatchNorm's stored statistics (`strategies.frozen_statistics_logits`).
     """
 

@@ -1,7 +1,7 @@
-"""Augmentation and normalisation on the device: pure functions of an image batch and a key.
+"""Augmentation and normalization on the device: pure functions of an image batch and a key.
 
-The official TEST part differs from TRAIN in framing and film, so the defaults are strong: a network
-that only sees TRAIN's framing learns it.
+The official TEST part differs from TRAIN in framing and exposure, so the defaults are strong: a
+network that only sees TRAIN's framing learns it.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Augmentation:
       gamma: of the logarithm of the exponent of a tone curve.
       contrast: of the logarithm of the factor around mid-gray.
       brightness: of the offset, images being in [0, 1].
-      shading: amplitude of a smooth random gain over the film.
+      shading: amplitude of a smooth random gain over the radiograph.
       blur: largest share of a 3 x 3 binomial blur mixed in (negative draws sharpen).
       noise: largest standard deviation of white noise.
       erase: largest side, as a share of the image's, of one erased rectangle.
@@ -52,14 +52,14 @@ def to_float(images: UInt8[Array, "batch height width 1"]) -> Images:
 
 
 def normalize(images: Images) -> Images:
-    """Zero mean and unit variance over each image: film exposure carries no diagnosis."""
+    """Zero mean and unit variance over each image: radiograph exposure carries no diagnosis."""
     mean = jnp.mean(images, axis=(1, 2, 3), keepdims=True)
     variance = jnp.var(images, axis=(1, 2, 3), keepdims=True)
     return (images - mean) * jax.lax.rsqrt(variance + 1e-4)
 
 
 def augment(images: Images, key: PRNGKeyArray, strength: Augmentation) -> Images:
-    """Random geometry, then random film, then an erased rectangle; an own draw for every image.
+    """Random geometry, then random image, then an erased rectangle; an own draw for every image.
 
     Args:
       images: float32 in [0, 1].

@@ -1,11 +1,11 @@
-"""Preprocessing of one radiograph: resize, then equalise, then pad.
+"""Preprocessing of one radiograph: resize, then equalize, then pad.
 
-The order is part of what a result means. Resizing comes first, so that equalisation always looks
-at the same number of pixels: a 2,000 px film and its 224 px copy end up (nearly) the same, and the
-local tiles of CLAHE cover the same share of the chest. Equalising at full size first would tie its
-effect to the original resolution, which differs by class here, and costs more (CLAHE, films against
-their quarter-size copies at 128 px: mean difference 2.1 gray levels and 5 ms an image, against 3.0
-and 10 ms). Padding comes last, so that black margins never enter a histogram.
+The order is part of what a result means. Resizing comes first, so that equalization always looks
+at the same number of pixels: a 2,000 px image and its 224 px copy end up (nearly) the same, and the
+local tiles of CLAHE cover the same share of the chest. Equalizing at full size first would tie its
+effect to the original resolution, which differs by class here, and costs more (CLAHE, images
+against their quarter-size copies at 128 px: mean difference 2.1 gray levels and 5 ms an image,
+against 3.0 and 10 ms). Padding comes last, so that black margins never enter a histogram.
 """
 
 import cv2
@@ -43,9 +43,9 @@ def prepare_image(
     Args:
       gray: uint8 [height, width], values 0 to 255.
       size: side of the result in pixels, 28 to 512.
-      equalize: "none"; "histogram" (global equalisation); or "clahe" (contrast-limited adaptive
-        equalisation, 8 x 8 tiles, clip limit 2).
-      resize: "squash" stretches both sides to `size`; "pad" keeps the aspect ratio and centres the
+      equalize: "none"; "histogram" (global equalization); or "clahe" (contrast-limited adaptive
+        equalization, 8 x 8 tiles, clip limit 2).
+      resize: "squash" stretches both sides to `size`; "pad" keeps the aspect ratio and centers the
         image on black (the margins then tell the aspect ratio, which differs by class).
 
     Returns:

@@ -3,7 +3,7 @@
 The same steps by OpenCV's own formulas, for images whose height and width need not be known when
 the program is made. Sides that shrink come out the same but for a level here and there. Sides that
 grow, which OpenCV computes in fixed point, come out a level off in a tenth to a fifth of the
-pixels, and equalisation makes more of it.
+pixels, and equalization makes more of it.
 """
 
 from functools import partial
@@ -67,7 +67,7 @@ def _resizing(given: int, side: jax.Array, size: int) -> jax.Array:
     """float32 [size, given]: each of the first `side` rows weighs the pixels of one new pixel.
 
     The share of each pixel that the new one covers where the side shrinks, else linear between
-    pixel centres. Rows from `side` on are of no use.
+    pixel centers. Rows from `side` on are of no use.
     """
     new, old = jnp.arange(size)[:, None], jnp.arange(given)[None, :]
     length = jnp.array(given, jnp.int32)

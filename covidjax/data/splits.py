@@ -1,8 +1,8 @@
 """Who is trained on, who validates, who is tested. A group is never on two sides.
 
 `official` keeps Kaggle's TEST and takes validation out of TRAIN. A random part of TRAIN is too easy
-to choose anything by: TEST is another stretch of films. So `shifted` validation leaves out both
-ends of every series of film numbers: no network has seen films from there. `kfold` is grouped and
+to choose anything by: TEST is another stretch of images. So `shifted` validation leaves out both
+ends of every series of film numbers: no network has seen images from there. `kfold` is grouped and
 stratified; every fold takes its validation part, grouped too, out of the other folds.
 """
 
@@ -116,9 +116,9 @@ def kfold(
 
 
 def film_series(image: str) -> tuple[str, int]:
-    """Series and number of a child's film: ("IM", 128), ("bacteria", 23); ("", -1) for others.
+    """Series and number of a child's image: ("IM", 128), ("bacteria", 23); ("", -1) for others.
 
-    Sources number their films each from 1: of two sources equal series are not one.
+    Sources number their radiographs each from 1: of two sources equal series are not one.
     """
     match = SERIES.match(base_name(image))
     if match is None:

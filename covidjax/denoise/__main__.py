@@ -4,15 +4,15 @@ WORKDIR is a finished run of the experiment denoise. IN is an image (PNG, TIFF, 
 folder, whose files are all tried; what is in its folders goes to such folders below DIR. The
 picture keeps its size and its depth: 16 bits in, 16 bits out, 8 in, 8 out. PNG and TIFF stay what
 they are, other pictures become PNG, DICOM stays DICOM with the same header (a derived image with a
-UID of its own; window and rescale as they were). Large films are done in tiles, so memory stays
+UID of its own; window and rescale as they were). Large images are done in tiles, so memory stays
 bounded.
 
-The network knows the noise that its run was trained on, and films of about its run's size; how much
-of a diagnosis it keeps stands in that run's results.json. It makes pictures for research. Do not
-read patients' films by them.
+The network knows the noise that its run was trained on, and images of about its run's size; how
+much of a diagnosis it keeps stands in that run's results.json. It makes pictures for research. Do
+not read patients' radiographs by them.
 
-    python -m covidjax.denoise --run=runs/dae film.png --out=denoised
-    python -m covidjax.denoise --run=runs/dae folder other/film.dcm --out=denoised
+    python -m covidjax.denoise --run=runs/dae radiograph.png --out=denoised
+    python -m covidjax.denoise --run=runs/dae folder other/radiograph.dcm --out=denoised
 
 Exit status: 0; 1 where a file could not be read or written (its own line says why); 2 where nothing
 was done; 130 where it was stopped by Ctrl-C.
@@ -128,9 +128,9 @@ def denoise_files(run: denoiser.Denoiser, targets: dict[Path, Path]) -> Iterator
     for source, destination in targets.items():
         name, place = readable(source), readable(destination)
         try:
-            film = full_depth.read_film(source)
-            gray = denoise_gray(run, film.gray)
-            full_depth.write_film(destination, film, gray, made_by)
+            radiograph = full_depth.read_radiograph(source)
+            gray = denoise_gray(run, radiograph.gray)
+            full_depth.write_radiograph(destination, radiograph, gray, made_by)
         except OSError as error:
             yield f"{name}  not written to {place}: {reading.reason(error)}{mark}", False
             continue
@@ -138,11 +138,11 @@ def denoise_files(run: denoiser.Denoiser, targets: dict[Path, Path]) -> Iterator
             yield f"{name}  not read: {reading.reason(error)}{mark}", False
             continue
         height, width = gray.shape
-        change = 255 * float(np.sqrt(np.mean((gray - film.gray) ** 2)))
-        notes = "".join(f"; {note}" for note in film.notes)
+        change = 255 * float(np.sqrt(np.mean((gray - radiograph.gray) ** 2)))
+        notes = "".join(f"; {note}" for note in radiograph.notes)
         yield (
             (
-                f"{name} -> {place}  {width} x {height}, {film.bits} bits, changed by "
+                f"{name} -> {place}  {width} x {height}, {radiograph.bits} bits, changed by "
                 f"{change:.1f} of 255 levels (RMS){notes}{mark}"
             ),
             True,

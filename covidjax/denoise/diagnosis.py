@@ -1,8 +1,8 @@
 """`config.classifier=run:WORKDIR`: a finished classifier that looks at denoised images.
 
 Images reach it at the denoiser's size and as they come out of it: rounded to 8 bits, then resized
-to the classifier's size, then equalised as it was trained (the order of `preprocess`, in which
-equalisation always comes after the resize). Clean, noisy and denoised ones go the same way, so a
+to the classifier's size, then equalized as it was trained (the order of `preprocess`, in which
+equalization always comes after the resize). Clean, noisy and denoised ones go the same way, so a
 classifier of another size loses the same on all of them; best is one of the denoiser's size.
 """
 

@@ -25,7 +25,7 @@ Apply = Callable[[Any, Any, Images, Float[Array, " batch"]], Images]
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is learnt.
+    """What is learned.
 
     Attributes:
       noise: what is added.

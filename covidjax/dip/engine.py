@@ -1,7 +1,7 @@
 """The loop of one Deep Image Prior, which ends by itself, and what is compiled for it.
 
 Steps go in chunks of a fixed number, after which the host looks: whether the fit has ended, and
-whether it diverged, in which case it goes back to the chunk before, optimiser's moments and
+whether it diverged, in which case it goes back to the chunk before, optimizer's moments and
 averages too, with other perturbations. On a CPU a chunk is a Python loop (XLA's convolutions are
 slow in a scan there), elsewhere one scan. A fit's random numbers come from its own key alone.
 """

@@ -1,9 +1,9 @@
 """What is taken away from a radiograph, and given back by a Deep Image Prior.
 
 - denoise: noise of `covidjax.data.noise` is added.
-- inpaint: places are unknown; letters as they are burnt into films, drawn at random places
-  (`letters`), or the film's own where it is white as a letter (`white`), for which no clean picture
-  is known beneath.
+- inpaint: places are unknown; letters as they are burnt into radiographs, drawn at random places
+  (`letters`), or the image's own where it is white as a letter (`white`), for which no clean
+  picture is known beneath.
 - super: it is made smaller by a factor of 2 or 4 (Lanczos, antialiased).
 """
 
@@ -96,7 +96,7 @@ def make_problem(
 
 
 def known_target(clean: Picture, measure: Callable[[Array], Array]) -> Target:
-    """All that `measure` leaves of a picture, without noise; weights are learnt from such."""
+    """All that `measure` leaves of a picture, without noise; weights are learned from such."""
     picture = jnp.asarray(clean)[..., None]
     measured = measure(picture[None])[0]
     return Target(measured, jnp.ones_like(measured), picture)
@@ -120,7 +120,7 @@ def letters(shape: tuple[int, ...], key: Array) -> NDArray[np.bool_]:
 
 
 def white(picture: Picture) -> NDArray[np.bool_]:
-    """Where a film is as white as a letter, with one pixel around it."""
+    """Where a radiograph is as white as a letter, with one pixel around it."""
     return cv2.dilate((picture >= WHITE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 

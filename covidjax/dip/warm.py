@@ -1,8 +1,8 @@
-"""Weights to begin with: of another run's fit, or learnt over many radiographs (Reptile).
+"""Weights to begin with: of another run's fit, or learned over many radiographs (Reptile).
 
 Reptile (Nichol, Achiam and Schulman 2018, arXiv:1803.02999): fit some steps to one picture, move
 the weights a part of the way there, take the next picture. The pictures are clean: fitted to noisy
-ones for as many steps, the weights learn to take up noise. What is learnt belongs to one input, so
+ones for as many steps, the weights learn to take up noise. What is learned belongs to one input, so
 the input's key is kept beside the weights and a fit that starts from them has the same input.
 """
 
@@ -113,7 +113,7 @@ def reptile(
     """Parameters from which few steps lead to a radiograph.
 
     Args:
-      engine: whose steps are taken, each time with a fresh optimiser.
+      engine: whose steps are taken, each time with a fresh optimizer.
       inputs: the one input of all fits.
       targets: of the pictures, made when it is their turn.
       key: of the first weights, of the order and of the perturbations.

@@ -11,7 +11,7 @@ from covidjax.data.splits import film_series
 
 
 class Look(NamedTuple):
-    """Of a class or a source; colours after Okabe and Ito (2008), told apart without colour too."""
+    """Of a class or a source; colors after Okabe and Ito (2008), told apart without color too."""
 
     colour: str
     hatch: str

@@ -1,4 +1,4 @@
-"""Two-dimensional maps of the images, and how far a neighbour tells the class and the source."""
+"""Two-dimensional maps of the images, and how far a neighbor tells the class and the source."""
 
 import importlib.util
 import warnings

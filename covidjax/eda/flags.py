@@ -1,4 +1,4 @@
-"""Images that may be something else than a plain frontal film: flagged, with the reason.
+"""Images that may be something else than a plain frontal radiograph: flagged, with the reason.
 
 Every rule is a plain threshold that a person can check by eye on the sheet; a flag says "look at
 this", not what it is. Facts that are known (an adult's view) are said as facts.
@@ -22,7 +22,7 @@ TINTED = 4.0  # levels
 CT_CORNERS = 0.9  # share of the corners that is black
 CT_LEVEL = 60.0  # mean gray level that a slice does not exceed
 STARK = 0.5  # share of the pixels that is black or white
-LEAST_WHITE = 0.1  # of them white, for many films are half black air
+LEAST_WHITE = 0.1  # of them white, for many radiographs are half black air
 BARS = 0.08  # share of the picture
 EDGE = 1.12  # brightness of the outer columns over the whole picture's
 LEAST_SPREAD = 0.1  # of log(width / height), where most images are square

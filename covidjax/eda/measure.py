@@ -19,7 +19,7 @@ BINS = 64  # of the histograms kept
 DARK, BRIGHT = 8, 247  # gray levels; up to the first and from the second on
 EVEN, STANDS_OUT = 60, 50  # gray levels, of the ground that a letter lies on and of the letter
 _LEVELS = np.arange(256)
-_LOOK = 96  # pixels a side of the copy in which colour is looked for
+_LOOK = 96  # pixels a side of the copy in which color is looked for
 # Name -> what it is and its unit, in the order of the values that `measure` returns.
 FEATURES = {
     "mean": "mean gray level (0 to 255)",
@@ -106,7 +106,7 @@ def letter_boxes(gray: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
     """Boxes (left, top, width, height) of small bright marks with sharp edges, as letters are.
 
     A mark stands out of its surroundings (white top-hat), lies outside the middle of the picture,
-    and has a letter's size and filling. Clips, tubes and buckles can look the same: of 66 films
+    and has a letter's size and filling. Clips, tubes and buckles can look the same: of 66 images
     drawn at random and looked at, about 60 bore a letter, of which it found some 40, and it took
     about 8 other things for one.
     """

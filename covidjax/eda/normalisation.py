@@ -1,4 +1,4 @@
-"""What a normalisation does to the pictures, to the classes' differences, and to a classifier.
+"""What a normalization does to the pictures, to the classes' differences, and to a classifier.
 
 The classifier is a logistic regression on 32 x 32 px, fitted on a part of Kaggle's TRAIN and scored
 on another part of it; TEST takes no part.

@@ -12,7 +12,7 @@ from covidjax.eda.measure import FEATURES
 _LEFT_OUT = ("letters", "bars", "bright_share", "dark_share", "corners_dark")
 MOST = 8.0  # robust standard deviations that one feature may add
 BLOCK = 256
-REFERENCE = 10_000  # images among which neighbours are looked for
+REFERENCE = 10_000  # images among which neighbors are looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ def find(
     Args:
       features: columns of `measure.FEATURES`.
       errors: float [n], of pictures rebuilt from principal components.
-      scores: float [n, k], principal components, in which neighbours are looked for.
-      groups: [n]; a neighbour of the same group does not count (it may be the same picture).
+      scores: float [n, k], principal components, in which neighbors are looked for.
+      groups: [n]; a neighbor of the same group does not count (it may be the same picture).
       images: [n] names.
     """
     deviations = robust_deviations(features)

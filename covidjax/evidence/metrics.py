@@ -103,11 +103,11 @@ def confusion_matrix(
 def choose_threshold(
     labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """The threshold on class 1's score that maximises balanced accuracy (score >= threshold).
+    """The threshold on class 1's score that maximizes balanced accuracy (score >= threshold).
 
-    Between two neighbouring distinct scores every threshold gives the same calls. Neighbouring
+    Between two neighboring distinct scores every threshold gives the same calls. Neighboring
     stretches with the same best balanced accuracy form a plateau; the middle of the best plateau
-    is returned, which for a single stretch is the midpoint between two neighbouring scores. Of
+    is returned, which for a single stretch is the midpoint between two neighboring scores. Of
     several best plateaus the one whose middle is nearest to 0.5 is taken. Thresholds that call
     every example the same are not considered; where all scores are equal the answer is 0.5.
 
@@ -274,5 +274,5 @@ def _middle_of_best(values: Floats, balanced: Floats) -> float:
     edges = np.diff(np.concatenate([[0], best.astype(np.int64), [0]]))
     low, high = values[np.flatnonzero(edges == 1)], values[np.flatnonzero(edges == -1)]
     middles = low / 2 + high / 2
-    middles = np.where(middles > low, middles, high)  # neighbours in floating point
+    middles = np.where(middles > low, middles, high)  # neighbors in floating point
     return float(middles[np.argmin(np.abs(middles - 0.5))])

@@ -1,6 +1,6 @@
 """Where a classifier looks: Grad-CAM, occlusion, and whether such maps mean anything.
 
-A map is worth showing where it depends on what was learnt (`randomisation_check`), and is evidence
+A map is worth showing where it depends on what was learned (`randomisation_check`), and is evidence
 against the classifier where it lies outside the chest (`share_outside`).
 """
 
@@ -143,7 +143,7 @@ def rank_correlation(first: Maps, second: Maps) -> NDArray[np.float64]:
 
 
 def random_networks(model: nn.Module, size: int, *, seed: int, repeats: int = 3) -> list[Any]:
-    """`params` and `batch_stats` of networks that have learnt nothing."""
+    """`params` and `batch_stats` of networks that have learned nothing."""
     init, found = jax.jit(model.init), []
     for key in jax.random.split(jax.random.key(seed), repeats):
         fresh = init(key, jnp.zeros((1, size, size, 1)))
@@ -160,7 +160,7 @@ def randomisation_check(
     seed: int,
     repeats: int = 3,
 ) -> NDArray[np.float64]:
-    """How much a map is alike with and without what was learnt (Adebayo et al. 2018).
+    """How much a map is alike with and without what was learned (Adebayo et al. 2018).
 
     All weights are drawn anew, `repeats` times. A map that stays the same shows edges of the image,
     not reasons of the network.

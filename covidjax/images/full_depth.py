@@ -1,4 +1,4 @@
-"""Films with all their gray levels, in and out: 8 and 16-bit pictures, and DICOM.
+"""Radiographs with all their gray levels, in and out: 8 and 16-bit pictures, and DICOM.
 
 Nothing is windowed or resized. The gray values go to [0, 1] for the network, and what comes back
 goes to the file's own values again.
@@ -33,7 +33,7 @@ Gray = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
+class Radiograph:
     """One image.
 
     Attributes:
@@ -51,16 +51,16 @@ class Film:
     encode: Callable[[Gray, str], bytes]
 
 
-def read_film(path: Path) -> Film:
+def read_radiograph(path: Path) -> Radiograph:
     """Reads an 8 or 16-bit gray picture or a DICOM radiograph, of any view.
 
     A 16-bit picture is taken to fill the smallest of 8, 10, 12, 14 and 16 bits that holds its
     values. Of a DICOM file the stored values are scaled so that PERCENTILES of them are 0 and 1,
     inverted where the file shows large values dark; values beyond keep their distance from what
-    their neighbours get, and padding stays as it is.
+    their neighbors get, and padding stays as it is.
 
     Raises:
-      ReadingError: it cannot be read, is in colour, has several frames, is smaller than MIN_SIDE,
+      ReadingError: it cannot be read, is in color, has several frames, is smaller than MIN_SIDE,
         or is a DICOM file of another modality or with other than 8 or 16-bit whole numbers.
     """
     data = reading.read_bytes(path)
@@ -73,21 +73,21 @@ def read_film(path: Path) -> Film:
     return found
 
 
-def write_film(path: Path, film: Film, gray: Gray, made_by: str) -> None:
-    """Writes denoised values [height, width] as a file of the film's kind, in one step.
+def write_radiograph(path: Path, radiograph: Radiograph, gray: Gray, made_by: str) -> None:
+    """Writes denoised values [height, width] as a file of the radiograph's kind, in one step.
 
     Args:
-      path: where to; its suffix should be `film.suffix`.
-      film: what was read.
-      gray: denoised, as `film.gray`; clipped to what the file can hold.
+      path: where to; its suffix should be `radiograph.suffix`.
+      radiograph: what was read.
+      gray: denoised, as `radiograph.gray`; clipped to what the file can hold.
       made_by: what a DICOM's DerivationDescription and a PNG's comment say.
     """
-    encoded = film.encode(gray, made_by)
+    encoded = radiograph.encode(gray, made_by)
     with temporary(path) as file:
         file.write(encoded)
 
 
-def _read(data: bytes, path: Path) -> Film:
+def _read(data: bytes, path: Path) -> Radiograph:
     picture, notes = reading.read_picture(data, None)
     top, kind = 2**picture.bits - 1, picture.levels.dtype
     suffix = path.suffix.lower() if path.suffix.lower() in LOSSLESS else ".png"
@@ -97,7 +97,7 @@ def _read(data: bytes, path: Path) -> Film:
         return _picture_bytes(values, suffix, made_by)
 
     levels = (picture.levels / top).astype(np.float32)
-    return Film(levels, notes, suffix, 8 * kind.itemsize, encode)
+    return Radiograph(levels, notes, suffix, 8 * kind.itemsize, encode)
 
 
 def _picture_bytes(values: NDArray[np.integer], suffix: str, made_by: str) -> bytes:
@@ -114,7 +114,7 @@ def _picture_bytes(values: NDArray[np.integer], suffix: str, made_by: str) -> by
     return file.getvalue()
 
 
-def _read_dicom(data: bytes) -> Film:
+def _read_dicom(data: bytes) -> Radiograph:
     dataset, stored, falling = dicom.read_stored(data)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         raise dicom.DicomError("a DICOM file with a palette: its values are no gray levels")
@@ -137,7 +137,7 @@ def _read_dicom(data: bytes) -> Film:
 
     notes = ("shows large values dark: inverted for the network",) if falling else ()
     bits = int(dataset.BitsAllocated)
-    return Film(gray, (*stored.notes, *notes), ".dcm", bits, encode)
+    return Radiograph(gray, (*stored.notes, *notes), ".dcm", bits, encode)
 
 
 def _dicom_bytes(data: bytes, values: NDArray[np.float64], made_by: str) -> bytes:

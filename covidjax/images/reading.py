@@ -12,12 +12,12 @@ from tfds_coronahack import decoding
 # The widest of the archive's images (169 at their original size, two over 2) has 2.23.
 MAX_ASPECT = 2.5
 MIN_SIDE = 64  # pixels: under that it is a thumbnail
-# A tinted film is coloured by one curve of its gray levels. Of the archive's adult images, some of
+# A tinted image is colored by one curve of its gray levels. Of the archive's adult images, some of
 # them blue by 21 levels, at most 0.4 % of the pixels are further than TINT levels from that curve;
 # of photographs tried 5 % (a brown cat) and more are.
 TINT = 24
 COLOURED_SHARE = 0.02
-MOST_TINT = 60  # levels: a photograph of one colour, such as of a retina
+MOST_TINT = 60  # levels: a photograph of one color, such as of a retina
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")  # Pillow's
 
 
@@ -51,7 +51,7 @@ def read_image(path: Path, min_side: int | None = None) -> Reading:
 
     Raises:
       ReadingError: the file cannot be opened, is no image, is cut off, has several frames, is a
-        colour photograph, is all of one gray level, is smaller than MIN_SIDE, is more than
+        color photograph, is all of one gray level, is smaller than MIN_SIDE, is more than
         MAX_ASPECT times as long one way as the other, or has a left side that is nothing like its
         right one; a DICOM file that says that it is no frontal radiograph, or is compressed in a
         way that needs another package.
@@ -112,9 +112,9 @@ def check_side(height: int, width: int, least: int) -> None:
 
 
 def colourfulness(rgb: NDArray[np.uint8]) -> float:
-    """The share of pixels of uint8 [height, width, 3] whose colour no tint explains.
+    """The share of pixels of uint8 [height, width, 3] whose color no tint explains.
 
-    A tint is a curve through the colours: the red and blue differences to green as second-degree
+    A tint is a curve through the colors: the red and blue differences to green as second-degree
     polynomials of the gray level. Pixels further than TINT levels from it count.
     """
     pixels = rgb.reshape(-1, 3).astype(np.float64)

@@ -8,7 +8,7 @@ HALF_AXIS = 0.48
 
 
 def ellipse(size: int) -> NDArray[np.bool_]:
-    """[size, size], True inside the centre ellipse.
+    """[size, size], True inside the center ellipse.
 
     It is the one that the shortcut audit blacks out, and generous: only the corners and a margin of
     2 % are outside, which is 28 % of the image. That is the share outside of an even map. Drawn on

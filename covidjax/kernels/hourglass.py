@@ -1,4 +1,4 @@
-"""Layers of an hourglass network for one image at a time: reflecting convolutions, normalisation.
+"""Layers of an hourglass network for one image at a time: reflecting convolutions, normalization.
 
 On the CPU they are `winograd.cc`, `patches.cc`, `norm.cc`, `merge.cc`, `mix.cc`, `project.cc`,
 `skip.cc` and `perturb.cc` where those are in use (see `native.py`), elsewhere array operations; the

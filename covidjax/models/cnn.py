@@ -37,7 +37,7 @@ class CNN(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], train: bool = False
     ) -> Float[Array, "batch num_classes"]:
-        """Logits of normalised images; needs a `dropout` key and mutable `batch_stats` to train."""
+        """Logits of normalized images; needs a `dropout` key and mutable `batch_stats` to train."""
         norm = batch_norm(train, self.dtype, self.kernels)
         x = images.astype(self.dtype)
         for stage, width in enumerate(self.widths):

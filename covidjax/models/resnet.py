@@ -111,7 +111,7 @@ class ResNet(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], train: bool = False
     ) -> Float[Array, "batch num_classes"]:
-        """Logits of normalised images; needs a `dropout` key and mutable `batch_stats` to train."""
+        """Logits of normalized images; needs a `dropout` key and mutable `batch_stats` to train."""
         block, counts = DEPTHS[self.depth]
         conv = partial(convolution, dtype=self.dtype, kernels=self.kernels)
         norm = batch_norm(train, self.dtype, self.kernels)

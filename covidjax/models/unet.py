@@ -1,8 +1,8 @@
 """Networks that are fitted to one image: the skip hourglass of Deep Image Prior, and two rivals.
 
 All map an input of the image's height and width to values in (0, 1). They have no running
-statistics: BatchNorm normalises every image by its own, while fitting as afterwards. Parameters are
-initialised as PyTorch's defaults.
+statistics: BatchNorm normalizes every image by its own, while fitting as afterwards. Parameters are
+initialized as PyTorch's defaults.
 
 A convolution that BatchNorm follows has a bias (the reference has it, and it is counted), which is
 never added: BatchNorm takes it away again, and its gradient is zero.
@@ -54,7 +54,7 @@ class Conv(nn.Module):
 
 
 class Norm(nn.Module):
-    """The scale and bias of one of `hourglass`'s normalising layers, handed to it."""
+    """The scale and bias of one of `hourglass`'s normalizing layers, handed to it."""
 
     @nn.compact
     def __call__(self, channels: int) -> tuple[Array, Array]:
@@ -107,7 +107,7 @@ class SkipHourglass(nn.Module):
     """The reference network of Ulyanov, Vedaldi and Lempitsky 2018 ("skip").
 
     A scale: a skip by 1 x 1; downwards 3 x 3 with stride 2, then 3 x 3; what comes back from the
-    deeper scales is enlarged bilinearly, the skip set beside it, and normalised; then 3 x 3 and
+    deeper scales is enlarged bilinearly, the skip set beside it, and normalized; then 3 x 3 and
     1 x 1. At the end 1 x 1 and a sigmoid.
 
     Attributes:
@@ -185,7 +185,7 @@ class UNet(nn.Module):
 
 
 class DeepDecoder(nn.Module):
-    """A deep decoder (Heckel and Hand 2019) of this module's layers: 1 x 1, enlarged, normalised.
+    """A deep decoder (Heckel and Hand 2019) of this module's layers: 1 x 1, enlarged, normalized.
 
     Its input is the average of the given one over squares of `2 ** scales` pixels, so that all
     networks here take the same input.

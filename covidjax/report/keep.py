@@ -2,7 +2,7 @@
 
 In `report.md` a person's places stand between two comments, `<!-- author KEY HASH -->` and
 `<!-- /author KEY -->`; the hash is of what was asked for there, so that a text which nobody has
-touched follows the programme's own. Edits outside of them cannot be told from what the programme
+touched follows the program's own. Edits outside of them cannot be told from what the program
 writes anew, so a file that was edited there is copied before it is replaced.
 """
 
@@ -92,7 +92,7 @@ def fingerprint(path: Path) -> str:
 
 
 def back_up_edited(path: Path, known: str | None) -> Path | None:
-    """Copies a file that is not as the programme left it; the copy's path, None where it is.
+    """Copies a file that is not as the program left it; the copy's path, None where it is.
 
     Args:
       known: `fingerprint` of what was written last; None where that is not known.

@@ -86,7 +86,7 @@ def calibration_and_values(runs: Sequence[Run]) -> list[Grid]:
 
 
 def results(runs: Sequence[Run]) -> list[Grid]:
-    """Two tables for each set of comparable runs, one of external films, and one of the seeds."""
+    """Two tables for each set of comparable runs, one of external images, and one of the seeds."""
     found = []
     for place, (key, some) in enumerate(comparable(runs).items(), 1):
         task, split, n, kind, _ = key

@@ -116,7 +116,7 @@ def _differences(runs: Sequence[Run]) -> list[Grid]:
 
 
 def _diagnosis(runs: Sequence[Run]) -> list[Grid]:
-    """What a classifier says of clean, noisy and denoised films."""
+    """What a classifier says of clean, noisy and denoised radiographs."""
     found = []
     some = [run for run in runs if isinstance(run.results.get("diagnosis"), Mapping)]
     for place, run in enumerate(some, 1):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from covidjax.locking import temporary
 
 Style = tuple[Any, Any, Any]
-# Colour, line style, marker; the colours also differ in lightness, for print without colour.
+# Color, line style, marker; the colors also differ in lightness, for print without color.
 STYLES: tuple[Style, ...] = (
     ("#000000", "-", "o"),
     ("#e07b39", "--", "s"),

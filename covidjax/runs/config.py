@@ -8,13 +8,13 @@ import ml_collections
 from covidjax.runs.field import Field, Fields, below
 from covidjax.runs.fields import TABLES, TRANSFER, TUNER
 from covidjax.runs.flat import flatten, nearest
-from covidjax.runs.model_fields import KERNELS, MODELS
+from covidjax.runs.model_fields import KERNELS, MODELS, NAMES
 
 
 def make(experiment: str, model: str = "", **more: Fields) -> ml_collections.ConfigDict:
     """The defaults of an experiment with that network."""
     config = ml_collections.ConfigDict({"experiment": experiment})
-    table = {**TABLES[experiment], **_of_model(model)}
+    table = {**TABLES[experiment], **_of_model(experiment, model)}
     for fields in (table, *more.values()):
         add(config, fields)
     if model:
@@ -34,11 +34,12 @@ def add(config: ml_collections.ConfigDict, fields: Fields) -> None:
         place[last] = field.default
 
 
-def _of_model(name: str) -> Fields:
-    if name not in MODELS:
+def _of_model(experiment: str, name: str) -> Fields:
+    """The fields of the network; of one that the experiment does not have, its name alone."""
+    if experiment not in NAMES:
         return {}
-    table = below("model", MODELS[name])
-    return {"model.name": Field(name, "the network"), **table, "model.kernels": KERNELS}
+    named = {"model.name": Field(name, "the network", NAMES[experiment])}
+    return {**named, **below("model", MODELS.get(name, {})), "model.kernels": KERNELS}
 
 
 def of(flat: Mapping[str, Any]) -> Fields:
@@ -47,8 +48,7 @@ def of(flat: Mapping[str, Any]) -> Fields:
     table = {**TABLES.get(experiment, {}), **TUNER}
     if experiment == "classify":
         table |= TRANSFER
-    if experiment != "dip":
-        table |= _of_model(str(flat.get("model.name", "")))
+    table |= _of_model(experiment, str(flat.get("model.name", "")))
     return {name: field for name, field in table.items() if name in flat}
 
 

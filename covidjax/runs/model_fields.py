@@ -10,8 +10,7 @@ NORM = Field("none", "normalization", ("none", "batch"))
 WIDTH = number(32, "channels of the first stage", low=1)
 DROPOUT = share(0.2, "before the classifier")
 RESIDUAL = Field(True, "the noise is learned, and subtracted")
-# Of `config.model`, by the network's name.
-MODELS: Mapping[str, Fields] = {
+CLASSIFIERS: Mapping[str, Fields] = {
     "cnn": {
         "widths": Field((16, 32, 64, 128), "channels of the stages"),
         "convs": number(2, "3 x 3 convolutions a stage", low=1),
@@ -21,6 +20,8 @@ MODELS: Mapping[str, Fields] = {
         "depth": Field(18, "layers: 18, 34, 50 or 101"),
         "dropout": DROPOUT,
     },
+}
+DENOISERS: Mapping[str, Fields] = {
     "unet": {
         "width": WIDTH,
         "blocks": Field((2, 1, 1), "residual blocks of each scale"),
@@ -41,3 +42,5 @@ MODELS: Mapping[str, Fields] = {
         "norm": NORM,
     },
 }
+MODELS = {**CLASSIFIERS, **DENOISERS}
+NAMES = {"classify": tuple(CLASSIFIERS), "denoise": tuple(DENOISERS)}  # by experiment

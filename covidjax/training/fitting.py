@@ -143,7 +143,7 @@ def build(
 
     Args:
       compile_predict: makes the task's prediction for a mesh.
-      rates: factors of the learning rate, the last part of the optimiser.
+      rates: factors of the learning rate, the last part of the optimizer.
     """
     tx = optimizer.create(steps=schedule.steps, last=rates, **config.optimizer.to_dict())
     size = config.data.size

@@ -1,4 +1,4 @@
-"""Optimisers and schedules, from optax."""
+"""Optimizers and schedules, from optax."""
 
 import jax
 import optax
@@ -31,7 +31,7 @@ def create(
     accumulate: int = 1,
     last: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
-    """The optimiser of a run.
+    """The optimizer of a run.
 
     Args:
       name: "adamw" or "sgd" (Nesterov, with decoupled weight decay).

@@ -3,7 +3,7 @@
 The mesh has two axes. Each batch is cut by example over both. The train state is whole on every
 device, or (`layout`, config.sharding=fsdp) its larger arrays are cut over the axis `model`: ZeRO,
 stage 3 (Rajbhandari et al. 2020), where each device keeps its part of parameters, averages and
-optimiser state, and gathers the parameters for the time of a step.
+optimizer state, and gathers the parameters for the time of a step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, model: int = 1) -> Me
 
     Args:
       devices: in the order of the batch's parts.
-      model: size of the axis `model`, over which a state may be cut; neighbours in the order.
+      model: size of the axis `model`, over which a state may be cut; neighbors in the order.
 
     Raises:
       ValueError: `model` does not divide the devices.

@@ -23,7 +23,7 @@ class TrainState:
     Attributes:
       step: int32, batches seen.
       params, batch_stats: the network's variables.
-      opt_state: the optimiser's.
+      opt_state: the optimizer's.
       ema_params, ema_batch_stats: exponential moving averages of the two, for evaluation.
     """
 

@@ -3,11 +3,11 @@
 PyTorch keeps convolutions as [out, in, rows, columns] and linear layers as [out, in]; Flax as
 [rows, columns, in, out] and [in, out].
 
-**The stem.** Pretrained networks take RGB images, each channel normalised by a mean and a standard
-deviation of the training images. Ours take one channel, normalised over each image. So our pixel z
+**The stem.** Pretrained networks take RGB images, each channel normalized by a mean and a standard
+deviation of the training images. Ours take one channel, normalized over each image. So our pixel z
 is taken for the RGB pixel that is as far from ImageNet's mean, in standard deviations, in each of
-the three channels: M_c + S_c z. The network's own normalisation makes (S_c z + M_c - mean_c) /
-std_c of it. For networks that were normalised by ImageNet's figures that is z, three times: the
+the three channels: M_c + S_c z. The network's own normalization makes (S_c z + M_c - mean_c) /
+std_c of it. For networks that were normalized by ImageNet's figures that is z, three times: the
 folded kernel is the plain sum over the channels, and a gray image gives the same activations as the
 same image replicated three times, also at the borders, where both are padded by zeros. For the
 others (some of timm's have 0.5 and 0.5) the kernels are weighted by S_c / std_c, and the constant
@@ -125,7 +125,7 @@ def gray_stem(
 
     Args:
       kernel: [out, 3, rows, columns].
-      mean, std: with which the network's images in [0, 1] were normalised, a channel each.
+      mean, std: with which the network's images in [0, 1] were normalized, a channel each.
 
     Returns:
       The kernel [out, 1, rows, columns], and the constants [out] that the RGB one adds to each

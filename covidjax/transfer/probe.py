@@ -20,7 +20,7 @@ from covidjax.training.state import TrainState
 from covidjax.transfer import strategies
 
 FEATURES_VERSION = 1  # raise it when what is computed changes, so that old files are not read
-# Inverse of the penalty's strength (scikit-learn's C), on standardised features.
+# Inverse of the penalty's strength (scikit-learn's C), on standardized features.
 STRENGTHS = tuple(10.0**power for power in range(-6, 1))
 
 

@@ -38,7 +38,7 @@ class Weights:
     Attributes:
       tensors: float32, by the file's own names and in its layout.
       origin: where they come from, for messages.
-      mean, std: of each channel, with which the network's RGB images in [0, 1] were normalised.
+      mean, std: of each channel, with which the network's RGB images in [0, 1] were normalized.
     """
 
     tensors: Mapping[str, NDArray[np.float32]]
@@ -56,7 +56,7 @@ def read(init: str) -> Weights:
         `hf://OWNER/NAME[/FILE]`, downloaded once (FILE is `model.safetensors` unless given), and
         from then on read from the hub's cache, also without a network. A
         folder's and a hub model's `config.json` and `preprocessor_config.json`, where they are,
-        say how its images were normalised; else ImageNet's mean and deviation hold.
+        say how its images were normalized; else ImageNet's mean and deviation hold.
 
     Raises:
       SourceError: nothing there, damaged, more than weights, or another kind of network.
@@ -148,7 +148,7 @@ def _download(init: str) -> tuple[Path, dict[str, Any]]:
             continue
         facts |= _json(found) if found else {}
     if unknown and not facts:
-        # Without them, weights of another kind of network or normalisation would pass unseen.
+        # Without them, weights of another kind of network or normalization would pass unseen.
         raise unknown
     return path, facts
 

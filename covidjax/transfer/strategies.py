@@ -68,7 +68,7 @@ def frozen_statistics_logits(
 
     Args:
       model: our ResNet.
-      images: normalised, [batch, height, width, channels].
+      images: normalized, [batch, height, width, channels].
       key: of the dropout.
 
     Returns:
@@ -82,7 +82,7 @@ def frozen_statistics_logits(
 
 
 def features(model: nn.Module, params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
-    """What the classifier sees of normalised images, in eval mode: float32 [batch, features]."""
+    """What the classifier sees of normalized images, in eval mode: float32 [batch, features]."""
     variables = {"params": params, "batch_stats": batch_stats}
     _, seen = model.apply(variables, images, mutable=["intermediates"])
     return seen["intermediates"]["features"][0]

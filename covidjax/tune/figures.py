@@ -1,6 +1,6 @@
 """The figures of a hyperparameter search: history, importances, parallel coordinates, Pareto front.
 
-They stay readable without colour: states differ in marker and filling, the best and the default in
+They stay readable without color: states differ in marker and filling, the best and the default in
 line style and weight. Figures of synthetic data carry the word PHANTOM.
 """
 

@@ -26,7 +26,7 @@ class Films(NamedTuple):
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """240 films of the phantom with a shortcut planted, or with none ("")."""
+    """240 radiographs of the phantom with a shortcut planted, or with none ("")."""
     home = tmp_path_factory.mktemp("cache")
 
     @once
@@ -49,7 +49,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def audited(films):
-    """The audit of a good network on such films."""
+    """The audit of a good network on such radiographs."""
 
     @once
     def make(shortcut: str):
@@ -60,7 +60,7 @@ def audited(films):
 
 
 def good_predictions(films: Films) -> list[np.ndarray]:
-    """What a network might give that ranks the films at about 0.98."""
+    """What a network might give that ranks the radiographs at about 0.98."""
     rng = np.random.default_rng(0)
     found = []
     for fold in films.folds:

@@ -65,7 +65,7 @@ def test_an_epoch_has_no_example_twice_and_the_next_one_has_another_order():
 
 def test_the_order_depends_on_the_seed_alone():
     assert same(take(train(seed=3), 20), take(train(seed=3), 20))
-    # Neighbouring seeds must not share epochs either (seed 3's second is not seed 4's first).
+    # Neighboring seeds must not share epochs either (seed 3's second is not seed 4's first).
     third, fourth = (np.stack([rows_of(b) for b in take(train(seed=s), 18)]) for s in (3, 4))
     assert not any(np.array_equal(third[i : i + 6], fourth[:6]) for i in (0, 6, 12))
 

@@ -89,7 +89,7 @@ def train_epoch(training: Iterator[batches.Batch], steps: int) -> tuple[int, int
         now, metrics = step(now, batch, jax.random.key(1))
         if number == steps // 3:  # once the heap has what it needs
             early = own_bytes()
-    assert float(metrics["loss"]) < 0.6  # it has learnt what the pictures show
+    assert float(metrics["loss"]) < 0.6  # it has learned what the pictures show
     return early, own_bytes()
 
 

@@ -73,7 +73,7 @@ def test_margins_do_not_change_how_the_image_is_equalised(equalize):
     padded = preprocess.prepare_image(film(100, 50), 64, equalize, "pad")
     content = preprocess.prepare_image(film(100, 50), 64, "none", "pad")[:, 16:48]
     assert not padded[:, :16].any() and not padded[:, 48:].any()
-    # The content alone, equalised, is what stands in the middle.
+    # The content alone, equalized, is what stands in the middle.
     np.testing.assert_array_equal(padded[:, 16:48], preprocess._equalize(content.copy(), equalize))
 
 

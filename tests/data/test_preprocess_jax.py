@@ -23,7 +23,7 @@ prepared = jax.jit(prepare_images, static_argnums=(1, 2, 3))
 
 
 def film(height: int, width: int) -> np.ndarray:
-    """Smooth waves, sharp ribs and noise; as dark and narrow in range as a poor film."""
+    """Smooth waves, sharp ribs and noise; as dark and narrow in range as a poor radiograph."""
     draw = np.random.default_rng(height * width)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     waves = 90 + 60 * np.cos(4 * x) * np.exp(-(y**2)) + 20 * (np.sin(20 * y + 5 * x) > 0.6)

@@ -73,7 +73,7 @@ def test_official_keeps_groups_whole_and_uses_every_image_that_it_may(validation
 
 
 def series_table(groups: dict[str, str] | None = None) -> tuple[pd.DataFrame, np.ndarray]:
-    """100 films of three series each, every image its own group unless `groups` says otherwise."""
+    """100 images of three series each, every image its own group unless `groups` says otherwise."""
     films = np.random.default_rng(0).permutation(100) * 7 + 3  # numbers with gaps, in any order
     image = [f"IM-{n:04d}-0001.jpeg" for n in films]
     image += [f"person{n}_virus_1.jpeg" for n in films]

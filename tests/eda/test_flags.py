@@ -1,4 +1,4 @@
-"""Flags: each planted oddity is flagged as what it is, and a plain film as nothing."""
+"""Flags: each planted oddity is flagged as what it is, and a plain radiograph as nothing."""
 
 import cv2
 import numpy as np

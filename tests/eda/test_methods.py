@@ -1,4 +1,4 @@
-"""Normalisation, scaling and maps: what they promise, and that TEST takes no part."""
+"""Normalization, scaling and maps: what they promise, and that TEST takes no part."""
 
 import importlib.util
 
@@ -24,7 +24,7 @@ def test_normalisations_take_brightness_away_or_leave_it():
 
 @pytest.fixture
 def films():
-    """Normal films dark, pneumonia bright; the last fifth of the rows are TEST."""
+    """Normal radiographs dark, pneumonia bright; the last fifth of the rows are TEST."""
     rng = np.random.default_rng(0)
     n = 200
     labels = np.arange(n) % 2

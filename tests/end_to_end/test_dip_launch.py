@@ -1,4 +1,4 @@
-"""`launch.py --config=configs/dip.py`: killed, gone on with, finished."""
+"""`launch.py --config=configs/dip.py`: killed, resumed, finished."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The evidence of whole runs on the phantom: a shortcut planted and none, films from elsewhere."""
+"""The evidence of whole runs on the phantom: a shortcut planted and none, images from elsewhere."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
 
 def films(folder: Path, seed: int, count: int, prefix: str) -> list[list[str]]:
-    """Puts the first `count` phantom films of each class there; their rows of the CSV."""
+    """Puts the first `count` phantom radiographs of each class there; their rows of the CSV."""
     write_archive(folder / "phantom.zip", images=240, size=96, seed=seed)
     rows: list[list[str]] = []
     with zipfile.ZipFile(folder / "phantom.zip") as archive:
@@ -55,7 +55,7 @@ def films(folder: Path, seed: int, count: int, prefix: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten films of each class of another phantom, and two of each of the run's own."""
+    """Ten radiographs of each class of another phantom, and two of each of the run's own."""
     folder = tmp_path_factory.mktemp("elsewhere")
     rows = [["image", "label", "group"]]
     rows += films(folder, 7, 10, "other-") + films(folder, 0, 2, "own-")
@@ -66,7 +66,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quiet(launch: Callable, tmp_path_factory: pytest.TempPathFactory, elsewhere: Path) -> Run:
-    """Nothing planted; films from elsewhere."""
+    """Nothing planted; radiographs from elsewhere."""
     arguments = [*KFOLD, f"--config.external={elsewhere}"]
     folder = tmp_path_factory.mktemp("quiet") / "run"
     status, out, err = launch(*arguments, f"--workdir={folder}")
@@ -76,7 +76,7 @@ def quiet(launch: Callable, tmp_path_factory: pytest.TempPathFactory, elsewhere:
 
 @pytest.fixture(scope="module")
 def planted(launch: Callable, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A letter on the films of the ill."""
+    """A letter on the radiographs of the ill."""
     arguments = [*KFOLD, "--config.phantom.shortcuts=letter"]
     folder = tmp_path_factory.mktemp("planted") / "run"
     status, out, err = launch(*arguments, f"--workdir={folder}")

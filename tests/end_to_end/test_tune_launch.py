@@ -1,4 +1,4 @@
-"""A study as a person runs it: killed, gone on with by two workers, and its best trained."""
+"""A study as a person runs it: killed, resumed by two workers, and its best trained."""
 
 import json
 import signal

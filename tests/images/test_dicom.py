@@ -261,7 +261,7 @@ def test_a_file_without_its_first_part_is_read(tmp_path):
 FRONTAL = {
     **{view: {"ViewPosition": view} for view in ("PA", "AP", "LLD", "")},
     "decubitus": coded("left lateral decubitus"),
-    "both": {"SeriesDescription": "Chest PA + LAT"},  # of a series with two films: not known
+    "both": {"SeriesDescription": "Chest PA + LAT"},  # of a series with two radiographs: not known
     "position first": {"ViewPosition": "PA", "SeriesDescription": "Chest LAT"},
     "other words": {"SeriesDescription": "lateralized latex plate"},
     "no modality": {"Modality": ""},

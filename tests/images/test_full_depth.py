@@ -1,4 +1,4 @@
-"""Films keep their depth, size and header; what the network did not see stays as it was."""
+"""Radiographs keep their depth, size and header; what the network did not see stays as it was."""
 
 import io
 
@@ -22,11 +22,13 @@ RAMP = np.tile(np.arange(96), (40, 1))
 
 
 def there_and_back(path, change=lambda gray: gray):
-    """The film, and the file that is written of its changed values."""
-    film = full_depth.read_film(path)
-    out = path.with_name(f"out{film.suffix}")
-    full_depth.write_film(out, film, change(film.gray).astype(np.float32), "denoised for a test")
-    return film, out
+    """The read, and the file that is written of its changed values."""
+    read = full_depth.read_radiograph(path)
+    out = path.with_name(f"out{read.suffix}")
+    full_depth.write_radiograph(
+        out, read, change(read.gray).astype(np.float32), "denoised for a test"
+    )
+    return read, out
 
 
 def levels(path) -> np.ndarray:
@@ -40,16 +42,16 @@ def test_pictures_keep_their_depth_and_every_level(tmp_path, suffix, top):
     kind = np.uint8 if top == 255 else np.uint16
     values = np.rint(RAMP / 95 * top).astype(kind)
     Image.fromarray(values).save(tmp_path / f"film{suffix}")
-    film, out = there_and_back(tmp_path / f"film{suffix}")
-    assert film.gray.dtype == np.float32 and film.gray.min() == 0 and film.gray.max() == 1
-    assert film.bits == (8 if top == 255 else 16)
+    read, out = there_and_back(tmp_path / f"film{suffix}")
+    assert read.gray.dtype == np.float32 and read.gray.min() == 0 and read.gray.max() == 1
+    assert read.bits == (8 if top == 255 else 16)
     assert levels(out).dtype == kind
     np.testing.assert_array_equal(levels(out), values)
 
 
 def test_a_jpeg_becomes_a_png_and_denoised_values_are_clipped_to_the_scale(tmp_path):
-    Image.fromarray((RAMP * 2).astype(np.uint8)).save(tmp_path / "film.jpeg")
-    film, out = there_and_back(tmp_path / "film.jpeg", lambda gray: gray + 0.5)
+    Image.fromarray((RAMP * 2).astype(np.uint8)).save(tmp_path / "read.jpeg")
+    read, out = there_and_back(tmp_path / "read.jpeg", lambda gray: gray + 0.5)
     assert out.suffix == ".png" and levels(out).max() == 255
     with Image.open(out) as image:
         assert image.info["Comment"] == "denoised for a test"
@@ -62,8 +64,8 @@ def test_dicom_keeps_its_values_header_and_gets_a_uid_of_its_own(tmp_path, kind)
     dataset.PatientName, dataset.WindowCenter, dataset.WindowWidth = "Test^Person", 50, 101
     dataset.RescaleSlope, dataset.RescaleIntercept = 2, -7
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    _, out = there_and_back(tmp_path / "film.dcm")
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "read.dcm")
     found = pydicom.dcmread(out)
     np.testing.assert_array_equal(found.pixel_array, values)
     assert found.pixel_array.dtype == values.dtype
@@ -86,8 +88,8 @@ def test_monochrome1_and_falling_rescale_are_shown_air_black(tmp_path):
             dataset.RescaleSlope, dataset.RescaleIntercept = -1, 4095
         path = tmp_path / f"{name}.dcm"
         path.write_bytes(encoded(dataset))
-        film, out = there_and_back(path, lambda gray: gray * 0.9)
-        assert (film.gray[0, 0] > film.gray[0, -1]) == inverted
+        read, out = there_and_back(path, lambda gray: gray * 0.9)
+        assert (read.gray[0, 0] > read.gray[0, -1]) == inverted
         found = pydicom.dcmread(out)
         assert found.PhotometricInterpretation == dataset.PhotometricInterpretation
         # 10 % darker on the screen: larger values where large ones are dark.
@@ -100,10 +102,10 @@ def test_padding_and_values_beyond_the_percentiles_stay(tmp_path):
     values[:, :10] = 4000
     values[20, 50] = 3500  # one burnt-in pixel
     dataset = made(values, 12, PixelPaddingValue=4000)
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    film, out = there_and_back(tmp_path / "film.dcm")
-    np.testing.assert_allclose(film.gray[:, :10], 0)
-    assert film.gray[:, -1].min() > 0.99  # the burnt-in pixel has not pressed all else down
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    read, out = there_and_back(tmp_path / "read.dcm")
+    np.testing.assert_allclose(read.gray[:, :10], 0)
+    assert read.gray[:, -1].min() > 0.99  # the burnt-in pixel has not pressed all else down
     np.testing.assert_array_equal(pydicom.dcmread(out).pixel_array, values)
 
 
@@ -128,10 +130,10 @@ def test_compressed_dicom_is_written_uncompressed(tmp_path, syntax):
 
 def test_odd_8_bit_pixels_are_padded_to_even_length(tmp_path):
     values = RAMP[:33, :31].astype(np.uint8)
-    (tmp_path / "film.dcm").write_bytes(
+    (tmp_path / "read.dcm").write_bytes(
         encoded(made(values, 8, PixelData=values.tobytes() + b"\0"))
     )
-    _, out = there_and_back(tmp_path / "film.dcm")
+    _, out = there_and_back(tmp_path / "read.dcm")
     np.testing.assert_array_equal(pydicom.dcmread(out).pixel_array, values)
 
 
@@ -150,14 +152,14 @@ def test_what_is_no_gray_film_is_refused_in_one_line(tmp_path):
     }
     for name, message in wanted.items():
         with pytest.raises(ReadingError, match=message) as caught:
-            full_depth.read_film(tmp_path / name)
+            full_depth.read_radiograph(tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
 def test_a_lateral_film_is_denoised_too(tmp_path):
     lateral = made((RAMP * 10).astype(np.uint16), 12, ViewPosition="LL")
-    (tmp_path / "film.dcm").write_bytes(encoded(lateral))
-    assert full_depth.read_film(tmp_path / "film.dcm").gray.shape == RAMP.shape
+    (tmp_path / "read.dcm").write_bytes(encoded(lateral))
+    assert full_depth.read_radiograph(tmp_path / "read.dcm").gray.shape == RAMP.shape
 
 
 def test_a_big_endian_file_is_written_little_endian_its_tables_too(tmp_path):
@@ -168,8 +170,8 @@ def test_a_big_endian_file_is_written_little_endian_its_tables_too(tmp_path):
     item.add_new(0x00283002, "US", [4096, 0, 12])
     item.add_new(0x00283006, "OW", entries.tobytes())
     dataset.VOILUTSequence = [item]
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    _, out = there_and_back(tmp_path / "film.dcm")
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "read.dcm")
     found = pydicom.dcmread(out)
     assert found.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     np.testing.assert_array_equal(found.pixel_array, values)
@@ -184,20 +186,20 @@ def test_values_high_in_their_cells_move_down_and_overlays_among_them_go(tmp_pat
     for element, vr, value in ((0x60000100, "US", 1), (0x60000102, "US", 0)):
         dataset.add_new(element, vr, value)
     dataset[0x60000102].value = 1
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    film, out = there_and_back(tmp_path / "film.dcm")
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    read, out = there_and_back(tmp_path / "read.dcm")
     found = pydicom.dcmread(out)
     np.testing.assert_array_equal(found.pixel_array, values)
     assert found.HighBit == 11 and (0x6000, 0x0102) not in found
-    assert any("overlay" in note for note in film.notes)
+    assert any("overlay" in note for note in read.notes)
 
 
 def test_three_equal_channels_are_written_as_one(tmp_path):
     values = np.repeat((RAMP * 2).astype(np.uint8)[..., None], 3, axis=-1)
     dataset = made(values, 8, PhotometricInterpretation="RGB")
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    _, out = there_and_back(tmp_path / "film.dcm")
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    _, out = there_and_back(tmp_path / "read.dcm")
     found = pydicom.dcmread(out)
     assert (found.SamplesPerPixel, found.PhotometricInterpretation) == (1, "MONOCHROME2")
     np.testing.assert_array_equal(found.pixel_array, values[..., 0])
@@ -207,9 +209,9 @@ def test_three_equal_channels_are_written_as_one(tmp_path):
 @pytest.mark.parametrize("top", [4095, 65535])
 def test_sixteen_bit_color_and_alpha_keep_every_gray_level(tmp_path, channels, top):
     values = np.rint(RAMP / 95 * top).astype(np.uint16)
-    (tmp_path / "film.png").write_bytes(wide_png(values, channels))
-    film, out = there_and_back(tmp_path / "film.png")
-    assert film.bits == 16
+    (tmp_path / "read.png").write_bytes(wide_png(values, channels))
+    read, out = there_and_back(tmp_path / "read.png")
+    assert read.bits == 16
     np.testing.assert_array_equal(levels(out), values)
 
 
@@ -217,8 +219,8 @@ def test_a_turned_16_bit_picture_is_written_upright(tmp_path):
     values = (RAMP * 600).astype(np.uint16)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(values).save(tmp_path / "film.png", exif=exif)
-    _, out = there_and_back(tmp_path / "film.png")
+    Image.fromarray(values).save(tmp_path / "read.png", exif=exif)
+    _, out = there_and_back(tmp_path / "read.png")
     np.testing.assert_array_equal(levels(out), np.rot90(values, -1))
 
 
@@ -238,13 +240,13 @@ def test_padding_that_no_value_says_is_padding_in_what_is_written(
     cells[:, :10] = cell
     dataset = made(cells.view(kind), 12, HighBit=high)
     dataset.add_new(0x00280120, vr, value)
-    (tmp_path / "film.dcm").write_bytes(encoded(dataset))
-    film, out = there_and_back(tmp_path / "film.dcm", lambda gray: gray * 0.9)
-    again = full_depth.read_film(out)
+    (tmp_path / "read.dcm").write_bytes(encoded(dataset))
+    read, out = there_and_back(tmp_path / "read.dcm", lambda gray: gray * 0.9)
+    again = full_depth.read_radiograph(out)
     np.testing.assert_allclose(again.gray[:, :10], 0)
     written = np.frombuffer(pydicom.dcmread(out).PixelData, "<u2").reshape(cells.shape)
     assert (written[:, :10] == cell).all() and (written[:, 10:] < 4096).all()
-    assert film.gray[:, 20:].min() > 0.1
+    assert read.gray[:, 20:].min() > 0.1
 
 
 def test_ends_of_the_values_with_the_other_sign_and_files_without_a_class_are_written(tmp_path):
@@ -258,8 +260,8 @@ def test_ends_of_the_values_with_the_other_sign_and_files_without_a_class_are_wr
     file = io.BytesIO()
     bare.save_as(file)
     for content in (data, file.getvalue()):
-        (tmp_path / "film.dcm").write_bytes(content)
-        _, out = there_and_back(tmp_path / "film.dcm")
+        (tmp_path / "read.dcm").write_bytes(content)
+        _, out = there_and_back(tmp_path / "read.dcm")
         found = pydicom.dcmread(out)
         assert (found.SmallestImagePixelValue, found.LargestImagePixelValue) == (-900, 1000)
         assert found.SOPClassUID == found.file_meta.MediaStorageSOPClassUID != ""
@@ -268,7 +270,7 @@ def test_ends_of_the_values_with_the_other_sign_and_files_without_a_class_are_wr
 def test_a_name_as_long_as_a_file_system_allows_is_written(tmp_path):
     path = tmp_path / f"{'x' * 251}.png"
     Image.fromarray((RAMP * 2).astype(np.uint8)).save(path)
-    film = full_depth.read_film(path)
+    read = full_depth.read_radiograph(path)
     (tmp_path / "out").mkdir()
-    full_depth.write_film(tmp_path / "out" / path.name, film, film.gray, "test")
+    full_depth.write_radiograph(tmp_path / "out" / path.name, read, read.gray, "test")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [path.name]

@@ -191,7 +191,7 @@ def peak_bytes() -> int:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".dcm", ".png", ".jpg", ".tif"])
 def test_a_spoilt_file_is_read_or_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
-    readers: tuple[Callable[[Path], Any], ...] = (reading.read_image, full_depth.read_film)
+    readers: tuple[Callable[[Path], Any], ...] = (reading.read_image, full_depth.read_radiograph)
     outcomes = {"read": 0, "refused": 0}
     for number, data in enumerate(cases(suffix, FILES // 4)):
         path = tmp_path / f"{number}{suffix}"

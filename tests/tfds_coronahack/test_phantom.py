@@ -61,7 +61,7 @@ def _auroc(features: np.ndarray, rows: Sequence[Row]) -> float:
 
 
 def _border(films: Sequence[bytes]) -> np.ndarray:
-    """Pixels within 1/16 of the edge of each film."""
+    """Pixels within 1/16 of the edge of each radiograph."""
     edge = np.ones((48, 48), bool)
     edge[3:-3, 3:-3] = False
     small = [cv2.resize(cv2.imdecode(np.frombuffer(f, np.uint8), 0), (48, 48)) for f in films]

@@ -89,7 +89,7 @@ def test_the_steps_asked_for_are_traced_and_change_nothing(tmp_path, straight, s
     steps = [dict(e.stats)["step_num"] for e in events if e.name == "train"]
     assert sorted(steps) == [3, 4, 5]
     assert sum(e.duration_ns for e in events) > 0
-    again = profile.Trace(folder, "1:2")  # the next network of the run, or the same gone on with
+    again = profile.Trace(folder, "1:2")  # the next network of the run, or the same resumed
     with again, again.step(1, 1):
         assert not again.running
 

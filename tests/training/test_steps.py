@@ -133,7 +133,7 @@ def test_the_compiled_program_writes_every_leaf_of_the_state_in_place(devices, s
     state = jax.eval_shape(lambda: tiny.fresh(mesh))
     leaves = jax.tree.leaves(state)
     compiled = step.lower(state, placed, tiny.KEY).compile()
-    # The state's leaves are the first parameters, and none may be optimised away.
+    # The state's leaves are the first parameters, and none may be optimized away.
     assert aliased_parameters(compiled.as_text()) == set(range(len(leaves)))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     assert compiled.memory_analysis().alias_size_in_bytes >= held

@@ -81,7 +81,7 @@ def stem(kernel: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def rgb_inputs(gray: np.ndarray, mean: tuple, std: tuple) -> np.ndarray:
-    """RGB, as far from ImageNet's mean in deviations as `gray` is from 0, normalised."""
+    """RGB, as far from ImageNet's mean in deviations as `gray` is from 0, normalized."""
     imagenet_mean, imagenet_std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     rgb = imagenet_mean + imagenet_std * gray
     return ((rgb - mean) / std).astype(np.float32)

@@ -124,7 +124,7 @@ def test_weights_count_as_copies_do() -> None:
     rows = np.concatenate([np.arange(60), np.flatnonzero(labels == 1)])
     weights = np.where(labels == 1, 2.0, 1.0)
     options = {"strengths": [0.1]}
-    # Copies also change the mean and deviation that features are standardised by, but not much.
+    # Copies also change the mean and deviation that features are standardized by, but not much.
     copied = fit(train[rows], labels[rows], *validation, 2, **options)
     weighted = probe.fit_head(
         probe.Examples(train, labels, weights),

@@ -1,6 +1,6 @@
 """The figures of a run as PNG: curves, confusion, training.
 
-They stay readable without colour: splits differ in line style, marker and lightness, and every
+They stay readable without color: splits differ in line style, marker and lightness, and every
 legend gives the number of examples. A figure of synthetic data carries the word PHANTOM.
 """
 

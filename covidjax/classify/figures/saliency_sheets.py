@@ -67,9 +67,9 @@ def show(
     *,
     thorax: bool = False,
 ) -> None:
-    """Draws an image and, over it, a map: colour, and lines at 50 and 80 % of its maximum.
+    """Draws an image and, over it, a map: color, and lines at 50 and 80 % of its maximum.
 
-    The lines make it readable without colour. `thorax` adds the ellipse of
+    The lines make it readable without color. `thorax` adds the ellipse of
     `images.thorax.ellipse`.
     """
     height, width = image.shape

@@ -1,6 +1,6 @@
 """Variance stabilisation of Poisson-Gaussian counts, for denoisers made for white noise.
 
-y = p + n with p ~ Poisson(x), n ~ N(0, sigma^2): the generalised Anscombe transform gives y a
+y = p + n with p ~ Poisson(x), n ~ N(0, sigma^2): the generalized Anscombe transform gives y a
 standard deviation of about 1 whatever x is. Its algebraic inverse is biased; `inverse` is the
 closed-form approximation of the exact unbiased one.
 """

@@ -29,7 +29,7 @@ class Edges(NamedTuple):
 
     Attributes:
       images: float32 [n, size, size], LOW on one side and HIGH on the other.
-      distances: float [n, size, size], of each pixel's centre from the edge in pixels, positive on
+      distances: float [n, size, size], of each pixel's center from the edge in pixels, positive on
         the bright side.
     """
 

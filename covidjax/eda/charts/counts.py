@@ -96,7 +96,7 @@ def film_numbers(table: pd.DataFrame, album: Album) -> Figure:
 
 
 def film_bins(films: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """First number of each bin, and their width; stretches without films have no bins."""
+    """First number of each bin, and their width; stretches without radiographs have no bins."""
     numbers = np.unique(films)
     jumps = np.flatnonzero(np.diff(numbers) > max(10, (numbers[-1] - numbers[0]) // 10))
     firsts = numbers[np.concatenate([[0], jumps + 1])]

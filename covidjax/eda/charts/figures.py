@@ -18,7 +18,7 @@ from covidjax.report import markdown
 from covidjax.runs import canvas
 
 SMALL = 8  # points, the size of most text
-SEQUENTIAL = "cividis"  # made for colour-blind readers; its lightness rises all along
+SEQUENTIAL = "cividis"  # made for color-blind readers; its lightness rises all along
 DIVERGING = "PuOr"
 FEWEST = 10  # values for a density to be drawn of
 
@@ -159,7 +159,7 @@ def heat(
     limits: tuple[float, float],
     title: str = "",
 ) -> Any:
-    """A map of positions; the caller draws one colour bar for a row of them."""
+    """A map of positions; the caller draws one color bar for a row of them."""
     shown = axes.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1])
     bare(axes)
     if title:

@@ -1,4 +1,4 @@
-"""Figures of normalisation, scaling and the embedding."""
+"""Figures of normalization, scaling and the embedding."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +19,13 @@ from covidjax.runs import canvas
 
 SIDE = 224
 BINARY = {"Normal": LOOKS[0], "Pneumonia": LOOKS[3]}
-GROUPS = 6  # largest groups that get a colour
+GROUPS = 6  # largest groups that get a color
 
 
 def normalised_pictures(
     prepared: Path, rows: Sequence[int], classes: Sequence[str], album: Album
 ) -> Figure:
-    """One image of each class by each normalisation."""
+    """One image of each class by each normalization."""
     data = pictures.thumbnails(prepared, list(rows), SIDE, "squash")
     figure = canvas.blank(1.85 * len(METHODS) + 0.3, 1.95 * len(rows) + 0.5)
     grid = figure.subplots(len(rows), len(METHODS), squeeze=False)
@@ -45,7 +45,7 @@ def normalised_pictures(
 def normalised_histograms(
     histograms: Mapping[str, NDArray[np.float64]], n: Sequence[int], album: Album
 ) -> Figure:
-    """The mean histograms of Normal and pneumonia under each normalisation."""
+    """The mean histograms of Normal and pneumonia under each normalization."""
     names = list(histograms)
     levels = (np.arange(64) + 0.5) * 4
 
@@ -188,7 +188,7 @@ def embedding(
     note: str,
     album: Album,
 ) -> Figure:
-    """One map three times: coloured by class, by source, and by the largest groups."""
+    """One map three times: colored by class, by source, and by the largest groups."""
     sizes = table["group"].value_counts()
     order = sorted(sizes.index, key=lambda group: (-sizes[group], group))[:GROUPS]
     groups = [group if group in order else "" for group in table["group"]]

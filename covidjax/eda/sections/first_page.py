@@ -79,7 +79,7 @@ def _test(data: Data, rare: str) -> str:
 
 
 def _stretches(train: pd.DataFrame, test: pd.DataFrame) -> str:
-    """How many of TEST's numbered films lie beside one of TRAIN's, and of TRAIN's beside others."""
+    """How many of TEST's numbered images lie beside TRAIN's, and of TRAIN's beside others."""
     beside: list[float] = []
     among: list[float] = []
     for series, films in _films(test).items():

@@ -13,7 +13,7 @@ from covidjax.eda.stream import Streamed
 from covidjax.report.markdown import Figure
 from covidjax.report.page import Section, Table
 
-COMPONENTS = 32  # of the reconstruction and the neighbours
+COMPONENTS = 32  # of the reconstruction and the neighbors
 
 
 def features(data: Data, streamed: Streamed, size: int) -> tuple[Section, Facts]:
@@ -69,7 +69,7 @@ def pictures(data: Data, streamed: Streamed, size: int) -> tuple[Section, Facts]
 def outliers_and_flags(
     data: Data, streamed: Streamed, images: NDArray[np.uint8], size: int
 ) -> tuple[Section, Facts]:
-    """Outliers by three measures, and images that may be no plain frontal film.
+    """Outliers by three measures, and images that may be no plain frontal radiograph.
 
     Args:
       images: uint8 [n, s, s], the raw pixel cache.

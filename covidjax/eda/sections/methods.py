@@ -17,7 +17,7 @@ from covidjax.report.page import Section, Table
 def preparation(
     data: Data, streamed: Streamed, images: NDArray[np.uint8], *, most: int
 ) -> tuple[Section, Facts]:
-    """Normalisations side by side, and squash against pad.
+    """Normalizations side by side, and squash against pad.
 
     Args:
       images: uint8 [n, s, s], the raw pixel cache.
