@@ -33,7 +33,7 @@ FAST = (
     "models/test_cnn.py",
     "models/test_create.py",
 )
-FAST += ("evidence/test_metrics.py", "runs/test_results.py", "classify/test_plots.py")
+FAST += ("evidence/test_metrics.py", "runs/test_results.py", "classify/test_curves.py")
 FAST += ("training/test_checkpoint.py", "cli/test_commands.py")
 FAST += ("cli/test_command_line.py", "runs/test_workdir.py")
 NOT_FAST = ("data/test_preprocess_jax.py", "tfds_coronahack/test_phantom.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from covidjax.data.noise import NOISES
-from covidjax.denoise import figures as denoise_plots
+from covidjax.denoise import figures as denoise_figures
 from covidjax.denoise.cases import CLEAN, Films, Measured, middle_levels, references
 from covidjax.denoise.measures import image_quality
 from covidjax.locking import temporary
@@ -97,14 +97,14 @@ def plot(
             name: f"{name}\n{quality['psnr'].mean():.2f} dB"
             for name, quality in one.quality.items()
         }
-        denoise_plots.write_grid(
+        denoise_figures.write_grid(
             folder / f"denoised_{kind}.png",
             one.examples,
             labels,
             title=f"{at}; PSNR: mean over {n} TEST images",
             phantom=phantom,
         )
-        denoise_plots.write_levels(
+        denoise_figures.write_levels(
             folder / f"psnr_{kind}.png",
             {
                 name: [figures[f"{name}/{other.case.name}/psnr"] for other in same]
@@ -116,7 +116,7 @@ def plot(
             phantom=phantom,
             ours=networks,
         )
-        denoise_plots.write_spectra(
+        denoise_figures.write_spectra(
             folder / f"spectra_{kind}.png",
             one.spectra,
             title=f"What is left of the noise on {n} TEST images\n{at}",
@@ -124,7 +124,7 @@ def plot(
             ours=networks,
         )
         for reference in references(one.quality)[:1] if networks else []:
-            denoise_plots.write_gains(
+            denoise_figures.write_gains(
                 folder / f"gains_{kind}.png",
                 {
                     f"{name}, {other.case.level:g}": other.quality[name]["psnr"]
@@ -153,7 +153,7 @@ def plot_diagnosis(
             for name in found["cases"][cases[0].name]
         }
         clean = found["clean"]["auroc"]
-        denoise_plots.write_levels(
+        denoise_figures.write_levels(
             folder / f"auroc_{kind}.png",
             {CLEAN: [clean] * len(cases), **methods},
             [case.level for case in cases],

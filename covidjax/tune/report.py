@@ -224,10 +224,10 @@ def _write_figures(
 ) -> None:
     import jax
 
-    from covidjax.tune import figures as tune_plots
+    from covidjax.tune import figures as tune_figures
 
     points = [
-        tune_plots.Point(
+        tune_figures.Point(
             trial.number,
             NAMES[trial.state],
             math.nan if trial.value is None else trial.value,
@@ -245,10 +245,10 @@ def _write_figures(
         "phantom": target.prepared.kind == "phantom",
         "title": f"Tuning {config.tuner.config.removeprefix('configs/')}, {target.budget}",
     }
-    tune_plots.write_history(folder / "history.png", points, **shared)
+    tune_figures.write_history(folder / "history.png", points, **shared)
     study = judged_by(trials, ended, space)
     if study.trials:
-        tune_plots.write_parallel(folder / "parallel.png", study, **shared)
-    tune_plots.write_importances(folder / "importances.png", found["importances"], **shared)
+        tune_figures.write_parallel(folder / "parallel.png", study, **shared)
+    tune_figures.write_importances(folder / "importances.png", found["importances"], **shared)
     on_cpu = jax.default_backend() == "cpu"
-    tune_plots.write_pareto(folder / "pareto.png", points, on_cpu=on_cpu, **shared)
+    tune_figures.write_pareto(folder / "pareto.png", points, on_cpu=on_cpu, **shared)

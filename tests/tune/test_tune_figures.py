@@ -7,7 +7,7 @@ import optuna
 import pytest
 from PIL import Image
 
-from covidjax.tune import figures as tune_plots
+from covidjax.tune import figures as tune_figures
 from covidjax.tune.figures import Point
 
 POINTS = [
@@ -19,8 +19,8 @@ POINTS = [
 
 
 def test_the_front_holds_what_nothing_cheaper_matches() -> None:
-    assert tune_plots.front([3, 1, 2, 2, 4], [5.0, 1.0, 4.0, 3.0, 5.0]) == [1, 2, 0]
-    assert tune_plots.front([], []) == []
+    assert tune_figures.front([3, 1, 2, 2, 4], [5.0, 1.0, 4.0, 3.0, 5.0]) == [1, 2, 0]
+    assert tune_figures.front([], []) == []
 
 
 @pytest.mark.parametrize("points", [POINTS, POINTS[:1], POINTS[1:3], []])
@@ -29,9 +29,9 @@ def test_every_study_can_be_drawn(tmp_path: Path, points: list[Point]) -> None:
     found = {"complete": {"n": 2, "shares": {}}, "first": {"n": 3, "shares": {"ema": 0.4}}}
     if not points:
         found["first"]["shares"] = {}
-    tune_plots.write_history(tmp_path / "history.png", points, **shared)
-    tune_plots.write_pareto(tmp_path / "pareto.png", points, **shared)
-    tune_plots.write_importances(tmp_path / "importances.png", found, **shared)
+    tune_figures.write_history(tmp_path / "history.png", points, **shared)
+    tune_figures.write_pareto(tmp_path / "pareto.png", points, **shared)
+    tune_figures.write_importances(tmp_path / "importances.png", found, **shared)
     assert len(list(tmp_path.glob("*.png"))) == 3
 
 
@@ -48,7 +48,7 @@ def test_complete_trials_are_drawn_over_their_fields_and_no_figure_stays_open(
         return 30 + ema + trial.suggest_float("rate", 1e-4, 1e-2, log=True)
 
     study.optimize(value, n_trials=trials)
-    tune_plots.write_parallel(
+    tune_figures.write_parallel(
         tmp_path / "p.png", study, shown="PSNR (dB)", phantom=True, title="Tuning"
     )
     with Image.open(tmp_path / "p.png") as image:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidjax.denoise import figures as denoise_plots
+from covidjax.denoise import figures as denoise_figures
 from covidjax.denoise.measures.noise_spectrum import radial_spectrum
 from covidjax.runs import canvas
 
@@ -35,7 +35,7 @@ def test_the_grid_shows_every_pixel_as_a_square_of_whole_pixels(tmp_path, side, 
     clean = np.resize(CLEAN, (2, side, side))
     noisy = np.resize(NOISY, (2, side, side))
     path = tmp_path / "grid.png"
-    denoise_plots.write_grid(
+    denoise_figures.write_grid(
         path, {"clean": clean, "unet": noisy}, {"unet": "unet\n30 dB"}, title="t", phantom=False
     )
     picture = pixels(path)
@@ -46,7 +46,7 @@ def test_the_grid_shows_every_pixel_as_a_square_of_whole_pixels(tmp_path, side, 
 def test_many_methods_go_on_to_the_next_line(tmp_path):
     path = tmp_path / "grid.png"
     methods = {f"m{i}": np.resize(NOISY, (1, 256, 256)) for i in range(9)}
-    denoise_plots.write_grid(
+    denoise_figures.write_grid(
         path, {"clean": np.resize(CLEAN, (1, 256, 256))} | methods, {}, title="t", phantom=True
     )
     height, width = pixels(path).shape
@@ -56,7 +56,7 @@ def test_many_methods_go_on_to_the_next_line(tmp_path):
 def test_a_phantoms_figures_differ_by_its_mark(tmp_path):
     cells = [{"value": 30.0 - i, "ci95": [29.5 - i, 30.2 - i], "n": 4} for i in range(3)]
     writers = {
-        "levels": lambda path, phantom: denoise_plots.write_levels(
+        "levels": lambda path, phantom: denoise_figures.write_levels(
             path,
             {name: cells for name in ("noisy", "a", "b", "c", "d", "e", "f")},
             [15, 25, 50],
@@ -64,10 +64,10 @@ def test_a_phantoms_figures_differ_by_its_mark(tmp_path):
             title="t",
             phantom=phantom,
         ),
-        "spectra": lambda path, phantom: denoise_plots.write_spectra(
+        "spectra": lambda path, phantom: denoise_figures.write_spectra(
             path, {"unet": radial_spectrum(NOISY - CLEAN)}, title="t", phantom=phantom
         ),
-        "gains": lambda path, phantom: denoise_plots.write_gains(
+        "gains": lambda path, phantom: denoise_figures.write_gains(
             path, {"unet, 25": np.zeros(3)}, reference="bm3d", title="t", phantom=phantom
         ),
     }
@@ -81,6 +81,6 @@ def test_a_phantoms_figures_differ_by_its_mark(tmp_path):
 
 def test_no_two_of_twelve_methods_look_alike_and_ours_gets_the_strongest_style():
     names = [f"method {number}" for number in range(11)] + ["unet"]
-    styles = denoise_plots._styles(names, ["unet"])
+    styles = denoise_figures._styles(names, ["unet"])
     assert len(set(styles.values())) == len(names)
     assert styles["unet"] == canvas.STYLES[0]
