@@ -116,8 +116,8 @@ def viral(rng: np.random.Generator, side: int, lungs: Lungs) -> Map:
     net = soften(_net(rng, side, rng.uniform(0.040, 0.065)), 0.006)
     patchy = 0.75 + 0.25 * _noise(rng, side, 0.35)
     for which, sign in enumerate((-1, 1)):
-        centre = -0.06 + rng.normal(0, 0.05)
-        distance = ((x - sign * 0.2) / 0.42) ** 2 + ((y - centre) / 0.48) ** 2
+        center = -0.06 + rng.normal(0, 0.05)
+        distance = ((x - sign * 0.2) / 0.42) ** 2 + ((y - center) / 0.48) ** 2
         weight = (0.25 + 0.75 * np.exp(-distance)) * np.clip(patchy, 0.2, 1.4)
         flooded += lungs.masks[which] * weight * rng.uniform(0.8, 1.2) * (0.6 * net + 0.50)
     return 0.72 * strength * flooded

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,8 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
     schedule = fitting.make_schedule(config, min(len(fold.train) for fold in every), dispatch)
     if config.folds_from:
         fold_runs.check(config, folds, table, prepared)
-    if init := config.get("init"):
-        networks = [
-            (member_name(config, fold, member), fold)
-            for fold in folds
-            for member in range(config.members)
-        ]
-        shape = (config.data.size, config.data.size, 1)
-        model = classify_check.create_model(config)
-        print(initial.check(init, model, shape, networks, table, prepared), flush=True)
+    if config.get("init"):
+        _check_initial(config, folds, table, prepared)
     if other is not None:
         used = np.concatenate([part for fold in folds for part in (fold.train, fold.validation)])
         other = external.without_known(other, prepared.path, table, used)
@@ -94,6 +88,23 @@ def run(config: ml_collections.ConfigDict, folder: Path) -> dict[str, Any]:
             return {}
         network = fitting.on_own_devices(network)
         return classify_report.write(config, data, predictions, network, folder, start, other)
+
+
+def _check_initial(
+    config: ml_collections.ConfigDict,
+    folds: Sequence[splits.Fold],
+    table: pd.DataFrame,
+    prepared: source.Prepared,
+) -> None:
+    """Says what `config.init` gives each network, before anything takes time."""
+    networks = [
+        (member_name(config, fold, member), fold)
+        for fold in folds
+        for member in range(config.members)
+    ]
+    shape = (config.data.size, config.data.size, 1)
+    model = classify_check.create_model(config)
+    print(initial.check(config.init, model, shape, networks, table, prepared), flush=True)
 
 
 def load_external(config: ml_collections.ConfigDict) -> external.External:

@@ -46,22 +46,13 @@ def write(
     scale = classify_scale.fit(config, raw["validation"], raw[tested], training)
     pooled = {split: classify_scale.calibrated(scale, part) for split, part in raw.items()}
     phantom = data.prepared.kind == "phantom"
-    found: dict[str, Any] = {
-        "experiment": "classify",
-        "task": config.task,
-        "data": data.prepared.kind,
-        **({"warning": results.PHANTOM_WARNING} if phantom else {}),
-        "seed": config.seed,
-        "seconds": 0.0,
-        "splits": {},
-        "classes": list(TASKS[config.task].classes),
-        "threshold": {
-            "rule": str(config.threshold),
-            "value": scale.threshold,
-            "values": [(scale.thresholds or {}).get(p.fold.number) for p in predictions],
-        },
-        "confusion_matrix": {},
+    found = _about(config, data.prepared.kind)
+    found["threshold"] = {
+        "rule": str(config.threshold),
+        "value": scale.threshold,
+        "values": [(scale.thresholds or {}).get(p.fold.number) for p in predictions],
     }
+    found["confusion_matrix"] = {}
     for split, part in pooled.items():
         _write_predictions(folder, split, part, raw[split], found["classes"], phantom)
         found["splits"][split] = intervals.metrics_with_intervals(
@@ -90,6 +81,20 @@ def write(
     results.write_results(folder / "results.json", found)
     print(f"{summary(found)}\nPredictions, figures and model_card.md are in {folder}", flush=True)
     return results.read_results(folder)
+
+
+def _about(config: ml_collections.ConfigDict, kind: str) -> dict[str, Any]:
+    """What `results.json` begins with."""
+    return {
+        "experiment": "classify",
+        "task": config.task,
+        "data": kind,
+        **({"warning": results.PHANTOM_WARNING} if kind == "phantom" else {}),
+        "seed": config.seed,
+        "seconds": 0.0,
+        "splits": {},
+        "classes": list(TASKS[config.task].classes),
+    }
 
 
 def split_table(folds: Sequence[Fold], labels: NDArray[np.int32], classes: Sequence[str]) -> str:

@@ -64,15 +64,7 @@ def write(
     targets = calls if probabilities.shape[1] > 2 else np.ones_like(calls)
     chosen = _choose(config, tested, labels, calls)
     maps, covered, alike = _explained(config, tested, networks, targets, chosen)
-    random: Maps = maps_of.gradcams(
-        maps_of.explain(config),
-        saliency.random_networks(
-            classify_check.create_model(config), config.data.size, seed=config.seed
-        ),
-        tested,
-        chosen.measured,
-        targets,
-    )
+    random = _random_maps(config, tested, targets, chosen)
     inside, groups = thorax.ellipse(config.data.size), np.asarray(tested["groups"])
 
     def share(of: Maps, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -99,6 +91,20 @@ def write(
         "even_map": float((~inside).mean()),
         "randomisation": _mean(alike, groups[chosen.drawn[: len(alike)]], config),
     }
+
+
+def _random_maps(
+    config: ml_collections.ConfigDict,
+    tested: Mapping[str, Any],
+    targets: NDArray[np.int64],
+    chosen: "_Chosen",
+) -> Maps:
+    """The maps of networks with random weights."""
+    networks = saliency.random_networks(
+        classify_check.create_model(config), config.data.size, seed=config.seed
+    )
+    explain = maps_of.explain(config)
+    return maps_of.gradcams(explain, networks, tested, chosen.measured, targets)
 
 
 class _Chosen(NamedTuple):
@@ -169,7 +175,7 @@ def _explained(
         )
         if not len(alike):  # of the first fold's first network
             checked = chosen.drawn[:CHECKED]
-            alike = saliency.randomisation_check(
+            alike = saliency.randomization_check(
                 classify_check.create_model(config),
                 members[0],
                 maps_of.images(tested, checked),
@@ -239,7 +245,7 @@ def _example(
 
     classes, shown = TASKS[config.task].classes, int(targets[row])
     caption = (
-        f"{str(tested['names'][row])[:34]}\nlabelled {classes[tested['labels'][row]]}, "
+        f"{str(tested['names'][row])[:34]}\nlabeled {classes[tested['labels'][row]]}, "
         f"p({classes[shown]})={tested['probabilities'][row][shown]:.2f}"
     )
     return saliency_plots.Example(maps_of.images(tested, np.array([row]))[0], maps[row], caption)

@@ -32,7 +32,7 @@ from covidjax.denoise.cases import (
     references,
 )
 from covidjax.denoise.measures import classical, edge_sharpness, image_quality
-from covidjax.denoise.measures.classical import Denoise, Images, Tuned
+from covidjax.denoise.measures.classical import Denoise, Images
 from covidjax.denoise.measures.noise_spectrum import radial_spectrum
 from covidjax.evidence.paired_means import means_with_intervals
 from covidjax.runs.flat import listed
@@ -94,9 +94,9 @@ def evaluate(
                 for name in names
             }
             denoisers = {name: tuned[name].denoise for name in names} | dict(networks)
-            measured.append(
-                _measure(case, tested, denoisers, tuned, edges, shown, config.seed, classifier, bar)
-            )
+            found = Measured(case, {}, {}, {}, tuned, {}, {CLEAN: tested.images[shown]})
+            _measure(found, tested, denoisers, edges, shown, config.seed, classifier, bar)
+            measured.append(found)
     seconds = _seconds(measured, tested, networks, settings.timing_images, config.seed)
     figures = _figures(config, measured, tested, list(networks))
     results: dict[str, Any] = {
@@ -107,12 +107,7 @@ def evaluate(
             "tuned": {m.case.name: _tuned(m, len(tuning)) for m in measured},
             "seconds_an_image": seconds,
             "times_faster": _speedups(seconds, list(networks)),
-            "edge_width_pixels": {m.case.name: m.edges for m in measured},
-            "edge_width_clean": edge_sharpness.BLUR * edge_sharpness.GAUSSIAN_WIDTH,
-            "spectra": {
-                m.case.name: {name: found._asdict() for name, found in m.spectra.items()}
-                for m in measured
-            },
+            **_by_case(measured),
             "ms_ssim_scales": image_quality.scales(*tested.images.shape[1:]),
         },
     }
@@ -127,21 +122,32 @@ def evaluate(
     return results
 
 
+def _by_case(measured: Sequence[Measured]) -> dict[str, Any]:
+    """What `results.json` holds of edges and spectra."""
+    return {
+        "edge_width_pixels": {m.case.name: m.edges for m in measured},
+        "edge_width_clean": edge_sharpness.BLUR * edge_sharpness.GAUSSIAN_WIDTH,
+        "spectra": {
+            m.case.name: {name: found._asdict() for name, found in m.spectra.items()}
+            for m in measured
+        },
+    }
+
+
 def _measure(
-    case: Case,
+    found: Measured,
     tested: Films,
     denoisers: Mapping[str, Denoise],
-    tuned: dict[str, Tuned],
     edges: edge_sharpness.Edges,
     shown: NDArray[np.int64],
     seed: int,
     classifier: denoise_diagnosis.Classifier | None,
     bar: tqdm,
-) -> Measured:
+) -> None:
+    """Fills in what each denoiser does to one case of noise."""
     clean = tested.images
-    noisy = _noisy(case, clean, seed, "test")
-    noisy_edges = _noisy(case, edges.images, seed, "edges")
-    found = Measured(case, {}, {}, {}, tuned, {}, {CLEAN: clean[shown]})
+    noisy = _noisy(found.case, clean, seed, "test")
+    noisy_edges = _noisy(found.case, edges.images, seed, "edges")
     for name, denoise in denoisers.items():
         output = _denoised(denoise, noisy, bar.update)
         found.quality[name] = image_quality.qualities(clean, output)
@@ -152,7 +158,6 @@ def _measure(
         found.examples[name] = output[shown]
         if classifier is not None:
             found.scores[name] = classifier.predict(output)
-    return found
 
 
 def _denoised(

@@ -107,8 +107,8 @@ def write_levels(
         shifted = x + spread * (number - (len(figures) - 1) / 2)
         canvas.line(axes, shifted, values, styles[name], name, stands_out=name in ours)
         bars = np.abs(edges - values[:, None]).T
-        colour = styles[name][0]
-        axes.errorbar(shifted, values, bars, color=colour, fmt="none", capsize=2, linewidth=0.9)
+        color = styles[name][0]
+        axes.errorbar(shifted, values, bars, color=color, fmt="none", capsize=2, linewidth=0.9)
     axes.set_xlabel(f"Level of the noise ({unit})")
     axes.set_ylabel(f"{what}, mean and 95 % interval")
     axes.set_xticks(x, [f"{level:g}" for level in x])

@@ -1,6 +1,7 @@
 """The files that a denoising run ends with."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,7 @@ def write(
         "seed": config.seed,
         "seconds": 0.0,
         "splits": {
-            "validation": {
-                key.replace("psnr_", f"{name}/{config.noise.kind}/") + "/psnr": {
-                    "value": value,
-                    "ci95": None,
-                    "n": min(config.validation_images, len(data.fold.validation)),
-                }
-                for key, value in figures.items()
-                if key != "psnr"
-            },
+            "validation": _validation(config, data, figures),
             **evaluated.pop("splits"),
         },
         "network": {
@@ -86,6 +79,19 @@ def write(
     results.write_results(folder / "results.json", found_all)
     print(denoise_outputs.table(found_all, name), flush=True)
     return results.read_results(folder)
+
+
+def _validation(
+    config: ml_collections.ConfigDict, data: Data, figures: Mapping[str, float]
+) -> dict[str, Any]:
+    """The PSNR of each level of noise, as `results.json` names it."""
+    images = min(config.validation_images, len(data.fold.validation))
+    prefix = f"{config.model.name}/{config.noise.kind}/"
+    return {
+        key.replace("psnr_", prefix) + "/psnr": {"value": value, "ci95": None, "n": images}
+        for key, value in figures.items()
+        if key != "psnr"
+    }
 
 
 def tested_images(config: ml_collections.ConfigDict, data: Data) -> denoise_cases.Films:

@@ -13,7 +13,7 @@ from covidjax.data.splits import film_series
 class Look(NamedTuple):
     """Of a class or a source; colors after Okabe and Ito (2008), told apart without color too."""
 
-    colour: str
+    color: str
     hatch: str
     marker: str
     line: str | tuple[int, tuple[int, ...]]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
 BATCH = 256
 EPOCHS = 200  # of UMAP: its own choice above 10,000 points; below it takes 500
 
@@ -51,7 +51,7 @@ def plane(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[floa
     return (centred @ axes).astype(np.float32), [float(share) for share in shares]
 
 
-def neighbour_map(features: NDArray[np.float32], method: str, seed: int) -> NDArray[np.float32]:
+def neighbor_map(features: NDArray[np.float32], method: str, seed: int) -> NDArray[np.float32]:
     """UMAP (McInnes et al. 2018) or t-SNE (van der Maaten and Hinton 2008) of [n, d]: [n, 2]."""
     if method == "umap":
         import umap  # starts numba, which takes seconds
@@ -80,12 +80,12 @@ def agreement(
     """
     codes = np.unique(groups, return_inverse=True)[1]
     norms = (features**2).sum(axis=1)
-    near = np.zeros((len(features), NEIGHBOURS), np.int64)
+    near = np.zeros((len(features), NEIGHBORS), np.int64)
     for start in range(0, len(features), BATCH):
         part = features[start : start + BATCH]
         squared = norms - 2 * part @ features.T
         squared[codes[start : start + BATCH, None] == codes] = np.inf
-        near[start : start + BATCH] = np.argpartition(squared, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+        near[start : start + BATCH] = np.argpartition(squared, NEIGHBORS, axis=1)[:, :NEIGHBORS]
     lines = []
     for fact, given in facts.items():
         values = np.asarray(given)
@@ -97,7 +97,7 @@ def agreement(
                     "fact": fact,
                     "value": value,
                     "images": int(members.sum()),
-                    "neighbours alike (%)": 100 * float(same[members].mean()),
+                    "neighbors alike (%)": 100 * float(same[members].mean()),
                     "by chance (%)": 100 * float(members.mean()),
                 }
             )

@@ -38,10 +38,10 @@ class Flag(NamedTuple):
 
 FLAGS = {
     "inverted": Flag("inverted", f"correlates with the mean image of all at less than {INVERTED}"),
-    "colour": Flag(
-        "colour",
+    "color": Flag(
+        "color",
         f"tinted by more than {TINTED:.0f} of 255 levels, or more than "
-        f"{100 * reading.COLOURED_SHARE:.0f} % of pixels in colours no tint explains",
+        f"{100 * reading.COLORED_SHARE:.0f} % of pixels in colors no tint explains",
     ),
     "lateral": Flag(
         "lateral view",
@@ -101,9 +101,9 @@ def flag(
     for row, f in enumerate(records):
         if alike[row] < INVERTED:
             found["inverted"][row] = f"correlation with the mean image {alike[row]:+.2f}"
-        if f["tint"] > TINTED or f["colour_share"] > reading.COLOURED_SHARE:
-            found["colour"][row] = (
-                f"tint {f['tint']:.0f} levels, {100 * f['colour_share']:.1f} % other colours"
+        if f["tint"] > TINTED or f["color_share"] > reading.COLORED_SHARE:
+            found["color"][row] = (
+                f"tint {f['tint']:.0f} levels, {100 * f['color_share']:.1f} % other colors"
             )
         if views[row].startswith("L"):
             found["lateral"][row] = "the publication says lateral"

@@ -38,12 +38,12 @@ FEATURES = {
     "edge_ratio": "outer columns' mean over the whole's",
     "bars": "share of the picture that is uniform bars",
     "symmetry": "left-right correlation (-1 to 1)",
-    "gradient": "mean step between neighbours (levels)",
+    "gradient": "mean step between neighbors (levels)",
     "letters": "letter-like marks (number)",
 }
-COLOUR_FEATURES = {
-    "tint": "mean difference of the colour channels (levels)",
-    "colour_share": "share of pixels no tint explains",
+COLOR_FEATURES = {
+    "tint": "mean difference of the color channels (levels)",
+    "color_share": "share of pixels no tint explains",
 }
 
 
@@ -144,8 +144,8 @@ def _on_even_ground(gray: NDArray[np.uint8], box: tuple[int, int, int, int]) -> 
     )  # fmt: skip
 
 
-def measure_colour(data: bytes) -> list[float]:
-    """The values of COLOUR_FEATURES of an encoded image; zeros where all channels are one."""
+def measure_color(data: bytes) -> list[float]:
+    """The values of COLOR_FEATURES of an encoded image; zeros where all channels are one."""
     with Image.open(io.BytesIO(data)) as image:
         if image.mode in ("L", "1", "LA", "La") or image.mode.startswith("I"):
             return [0.0, 0.0]
@@ -156,4 +156,4 @@ def measure_colour(data: bytes) -> list[float]:
     if np.ptp(small, axis=2).max() <= 2:  # rounding of gray saved as RGB
         return [0.0, 0.0]
     tint = float(np.ptp(small.mean(axis=(0, 1))))
-    return [tint, reading.colourfulness(small)]
+    return [tint, reading.colorfulness(small)]

@@ -67,11 +67,11 @@ def find(
             for row in rows
         ),
     )
-    nearest, which = nearest_neighbours(scores, groups)
+    nearest, which = nearest_neighbors(scores, groups)
     rows = _largest(nearest, most)
     usual = float(np.median(nearest))
-    by_neighbour = Found(
-        "neighbour",
+    by_neighbor = Found(
+        "neighbor",
         "distance to the nearest picture of another group, in principal components",
         nearest,
         rows,
@@ -81,20 +81,20 @@ def find(
             for row in rows
         ),
     )
-    return [by_feature, by_error, by_neighbour]
+    return [by_feature, by_error, by_neighbor]
 
 
 def robust_deviations(features: pd.DataFrame) -> NDArray[np.float64]:
     """(value - median) / (1.4826 median absolute deviation), 0 for features left out."""
     values = features.to_numpy(np.float64)
-    centre = np.median(values, axis=0)
-    spread = 1.4826 * np.median(np.abs(values - centre), axis=0)
+    center = np.median(values, axis=0)
+    spread = 1.4826 * np.median(np.abs(values - center), axis=0)
     left_out = [name in _LEFT_OUT or name not in FEATURES for name in features.columns]
     spread[left_out | (spread < 1e-9)] = np.inf
-    return (values - centre) / spread
+    return (values - center) / spread
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     scores: NDArray[np.float32], groups: NDArray[np.str_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Distance to the nearest point of another group, and which it is; in blocks of rows."""

@@ -12,7 +12,7 @@ from covidjax.audit.source_probe import linear_model
 from covidjax.data import preprocess
 from covidjax.data.cache import DECODE_SCALE
 from covidjax.eda.charts.pictures import read_rows
-from covidjax.eda.normalisation import interval_columns
+from covidjax.eda.normalization import interval_columns
 from covidjax.evidence.aurocs import auroc_estimates
 from tfds_coronahack import decoding
 

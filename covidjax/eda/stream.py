@@ -24,7 +24,7 @@ from tfds_coronahack.threads import in_turn
 
 CHUNK = 16  # images a task
 READ = 64  # images read at once: array_record starts threads for every read
-NAMES = (*measure.FEATURES, *measure.COLOUR_FEATURES)
+NAMES = (*measure.FEATURES, *measure.COLOR_FEATURES)
 Examples = Sequence[dict[str, Any]]
 
 
@@ -137,7 +137,7 @@ def _measure_chunk(
         gray = decoding.decode_gray(data, min_side=DECODE_SCALE * size)
         gray = preprocess.prepare_image(gray, size, "none", "squash")
         found, counts = measure.measure(gray)
-        values[row] = [*found, *measure.measure_colour(data)]
+        values[row] = [*found, *measure.measure_color(data)]
         histograms[row] = counts.reshape(measure.BINS, -1).sum(axis=1) / counts.sum()
         sums.n[code] += 1
         sums.first[code] += gray

@@ -189,9 +189,9 @@ def _predictive(own: Estimate, other: Estimate, share: Floats) -> dict[str, Any]
         hit = np.log([own.low, own.value, own.high])
         miss = np.log([1 - other.high, 1 - other.value, 1 - other.low])
     if np.isfinite([hit[1], miss[1]]).all():
-        centre = hit[1] - miss[1]
-        low = centre - np.hypot(hit[1] - hit[0], miss[2] - miss[1])
-        high = centre + np.hypot(hit[2] - hit[1], miss[1] - miss[0])
+        center = hit[1] - miss[1]
+        low = center - np.hypot(hit[1] - hit[0], miss[2] - miss[1])
+        high = center + np.hypot(hit[2] - hit[1], miss[1] - miss[0])
         ends = [_odds(np.exp(edge), 1.0, share) for edge in (low, high)]
     else:
         ends = [

@@ -69,9 +69,9 @@ def auroc(positive: NDArray[np.bool_], scores: Floats, codes: Ints) -> Estimate:
         a = float(expit(moved))
         return (value - a) ** 2 - Z**2 * ratio * _variance(a, *numbers)
 
-    centre, ends = float(logit(value)), (float(logit(END)), float(logit(1 - END)))
-    low = expit(brentq(excess, ends[0], centre)) if excess(ends[0]) > 0 else 0.0
-    high = expit(brentq(excess, centre, ends[1])) if excess(ends[1]) > 0 else 1.0
+    center, ends = float(logit(value)), (float(logit(END)), float(logit(1 - END)))
+    low = expit(brentq(excess, ends[0], center)) if excess(ends[0]) > 0 else 0.0
+    high = expit(brentq(excess, center, ends[1])) if excess(ends[1]) > 0 else 1.0
     return Estimate(value, float(low), float(high), influence, groups)
 
 

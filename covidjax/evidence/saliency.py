@@ -1,6 +1,6 @@
 """Where a classifier looks: Grad-CAM, occlusion, and whether such maps mean anything.
 
-A map is worth showing where it depends on what was learned (`randomisation_check`), and is evidence
+A map is worth showing where it depends on what was learned (`randomization_check`), and is evidence
 against the classifier where it lies outside the chest (`share_outside`).
 """
 
@@ -151,7 +151,7 @@ def random_networks(model: nn.Module, size: int, *, seed: int, repeats: int = 3)
     return found
 
 
-def randomisation_check(
+def randomization_check(
     model: nn.Module,
     variables: Any,
     images: NDArray[np.uint8],
@@ -170,9 +170,9 @@ def randomisation_check(
     """
     explain = compile_gradcam(model, mirror=False)
     batch, classes = jnp.asarray(images[..., None]), jnp.asarray(targets)
-    learnt = np.asarray(explain(variables, batch, classes))
+    learned = np.asarray(explain(variables, batch, classes))
     found = [
-        rank_correlation(learnt, np.asarray(explain(random, batch, classes)))
+        rank_correlation(learned, np.asarray(explain(random, batch, classes)))
         for random in random_networks(model, images.shape[1], seed=seed, repeats=repeats)
     ]
     return np.mean(found, axis=0)

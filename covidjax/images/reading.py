@@ -16,7 +16,7 @@ MIN_SIDE = 64  # pixels: under that it is a thumbnail
 # them blue by 21 levels, at most 0.4 % of the pixels are further than TINT levels from that curve;
 # of photographs tried 5 % (a brown cat) and more are.
 TINT = 24
-COLOURED_SHARE = 0.02
+COLORED_SHARE = 0.02
 MOST_TINT = 60  # levels: a photograph of one color, such as of a retina
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")  # Pillow's
 
@@ -111,7 +111,7 @@ def check_side(height: int, width: int, least: int) -> None:
         raise ReadingError(f"too small: {width} x {height} pixels, {least} are the least")
 
 
-def colourfulness(rgb: NDArray[np.uint8]) -> float:
+def colorfulness(rgb: NDArray[np.uint8]) -> float:
     """The share of pixels of uint8 [height, width, 3] whose color no tint explains.
 
     A tint is a curve through the colors: the red and blue differences to green as second-degree
@@ -140,6 +140,6 @@ def read_picture(data: bytes, min_side: int | None) -> tuple[decoding.Picture, t
         return picture, notes
     small = decoding.small_colors(data)
     tint = float(np.ptp(small.mean(axis=(0, 1))))
-    if tint > MOST_TINT or colourfulness(small) > COLOURED_SHARE:
+    if tint > MOST_TINT or colorfulness(small) > COLORED_SHARE:
         raise ReadingError("is a color picture, not a radiograph")
     return picture, (*notes, f"tinted by {tint:.0f} of 255 levels") if tint > 4 else notes

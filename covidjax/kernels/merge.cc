@@ -1,4 +1,4 @@
-// The normalised concatenation of a skip with deeper activations of half the side, which are enlarged
+// The normalized concatenation of a skip with deeper activations of half the side, which are enlarged
 // on the way and never stored.
 
 #include <algorithm>
@@ -82,7 +82,7 @@ void narrowed_row(const float* from, const Sizes& s, int64_t row, float* __restr
 }
 
 // Row `row` of the image `deep` enlarged and narrowed again: of each axis 5/4 of a pixel and 3/8 of its
-// neighbours, 4 in all. With it sums over the enlarged image need only the small one: the product of two
+// neighbors, 4 in all. With it sums over the enlarged image need only the small one: the product of two
 // enlarged images is that of the one and of the other enlarged and narrowed.
 void there_and_back(const float* deep, const Sizes& s, int64_t row, float* __restrict between,
                     float* __restrict to) {
@@ -181,17 +181,17 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
       const int64_t first = image * s.pixels() + i * s.wide();
       const float* __restrict side = skip.typed_data() + first * s.beside;
       float* __restrict to = y->typed_data() + first * channels;
-      auto normalise = [=](auto value, int64_t j, int64_t c) {
+      auto normalize = [=](auto value, int64_t j, int64_t c) {
         using V = decltype(value);
         store(to + j * channels + c,
               (value - load<V>(middle + c)) * load<V>(factor + c) + load<V>(shift + c));
       };
       for (int64_t j = 0; j < s.wide(); ++j) {
         by_vectors(s.beside, [&](auto kind, int64_t k) {
-          normalise(load<decltype(kind)>(side + j * s.beside + k), j, k);
+          normalize(load<decltype(kind)>(side + j * s.beside + k), j, k);
         });
         by_vectors(s.deeper, [&](auto kind, int64_t k) {
-          normalise(load<decltype(kind)>(row + j * s.deeper + k), j, s.beside + k);
+          normalize(load<decltype(kind)>(row + j * s.deeper + k), j, s.beside + k);
         });
       }
     }
@@ -199,7 +199,7 @@ ffi::Error merge_forward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer 
   return ffi::Error::Success();
 }
 
-// Of deep activations x the gradient of the normalised ones, dz, is narrowed at once: its sums, and
+// Of deep activations x the gradient of the normalized ones, dz, is narrowed at once: its sums, and
 // what becomes of the mean and of the enlarged x, are those of small images then.
 ffi::Error merge_backward(ffi::ThreadPool pool, Buffer deep, Buffer skip, Buffer dy, Buffer scale,
                           Buffer mean, Buffer inverse, Result d_deep, Result d_skip, Result d_scale,

@@ -1,5 +1,5 @@
 // Normalisation by each image's own statistics with LeakyReLU, and a product of its channels with a
-// matrix: a 1 x 1 convolution. What is normalised is never stored. Channels and outputs are multiples
+// matrix: a 1 x 1 convolution. What is normalized is never stored. Channels and outputs are multiples
 // of LANES.
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 // Pixels worked on at once: the arrays of so many, of 32 channels, fill a first-level cache.
 constexpr int64_t AT_ONCE = 4 * ROWS;
 
-// What is normalised, with LeakyReLU; `terms` are an image's of z_terms.
+// What is normalized, with LeakyReLU; `terms` are an image's of z_terms.
 void activate(const float* x, int64_t pixels, int64_t channels, const float* terms, float slope, float* to) {
   for (int64_t c = 0; c < channels; c += LANES) {
     const Vector mean = load(terms + c), factor = load(terms + channels + c);

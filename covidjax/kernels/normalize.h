@@ -199,7 +199,7 @@ inline void moments(xla::ffi::ThreadPool& pool, const float* x, int64_t batch, c
                x + image * image_size, epsilon, mean + image * channels, inverse + image * channels);
 }
 
-// The gradients of normalisation with LeakyReLU: x [batch, pixels, channels] to y. pull(vector, part, row,
+// The gradients of normalization with LeakyReLU: x [batch, pixels, channels] to y. pull(vector, part, row,
 // k) -> dy there, and a weight. Returns sums [tasks][KINDS][channels], of which number 2 is, with KINDS 3,
 // that of weight * y.
 template <int KINDS, typename Pull>

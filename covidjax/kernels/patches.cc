@@ -242,7 +242,7 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Buffer gradient, Buffer kernel, 
     });
     return ffi::Error::Success();
   }
-  // Bands of output rows, of which only neighbours meet: every second one, then the others. Their
+  // Bands of output rows, of which only neighbors meet: every second one, then the others. Their
   // size may not depend on the threads, for the order of sums does on it.
   const int64_t rows = std::max(s.rows, places_at_once(depth, places, 4) / s.out_width);
   const int64_t bands = (s.out_height + rows - 1) / rows;

@@ -1,5 +1,5 @@
 // Normalisation by each image's own statistics with LeakyReLU, and a product of its channels with one
-// column of weights: one number a pixel. What is normalised is never stored, nor is its gradient.
+// column of weights: one number a pixel. What is normalized is never stored, nor is its gradient.
 // Channels are a multiple of 16.
 
 #include <array>

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from covidjax.locking import temporary
 from tfds_coronahack.paths import encodable
@@ -76,24 +76,12 @@ def write_predictions(
     p = np.asarray(probabilities, dtype=np.float64)
     labels = np.asarray(label, dtype=np.int64)
     folds = np.full(len(labels), -1) if fold is None else np.asarray(fold, dtype=np.int64)
-    lengths = {
-        "image": len(image),
-        "group": len(group),
-        "label": len(labels),
-        "fold": len(folds),
-        "probabilities": len(p),
-    }
-    if len(set(lengths.values())) > 1:
-        raise ResultsError(f"prediction columns differ in length: {lengths}")
-    if p.ndim != 2 or p.shape[1] != len(class_names):
-        raise ResultsError(
-            f"probabilities {p.shape} do not fit the {len(class_names)} classes {class_names}"
-        )
-    if len(labels) and not (labels.min() >= -1 and labels.max() < len(class_names)):
-        raise ResultsError(
-            f"labels run from {labels.min()} to {labels.max()}, "
-            f"names are given for 0 to {len(class_names) - 1}"
-        )
+    lengths = [len(column) for column in (image, group, labels, folds, p)]
+    if len(set(lengths)) > 1:
+        names = ("image", "group", "label", "fold", "probabilities")
+        counts = dict(zip(names, lengths, strict=True))
+        raise ResultsError(f"prediction columns differ in length: {counts}")
+    _check_classes(labels, p, class_names)
     table = pd.DataFrame(
         {
             "image": list(image),
@@ -111,6 +99,20 @@ def write_predictions(
         table["data"] = "PHANTOM"
     with temporary(path) as file:
         table.to_csv(file, index=False, lineterminator="\n")
+
+
+def _check_classes(
+    labels: NDArray[np.int64], p: NDArray[np.float64], class_names: Sequence[str]
+) -> None:
+    if p.ndim != 2 or p.shape[1] != len(class_names):
+        raise ResultsError(
+            f"probabilities {p.shape} do not fit the {len(class_names)} classes {class_names}"
+        )
+    if len(labels) and not (labels.min() >= -1 and labels.max() < len(class_names)):
+        raise ResultsError(
+            f"labels run from {labels.min()} to {labels.max()}, "
+            f"names are given for 0 to {len(class_names) - 1}"
+        )
 
 
 def shown(figure: Mapping[str, Any]) -> str:

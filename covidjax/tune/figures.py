@@ -54,13 +54,13 @@ def write_history(
     cut = [p for p in points if p.state == "pruned" and math.isfinite(p.value)]
     failed = [p for p in points if p.state == "failed" or not math.isfinite(p.value)]
     low, high = _window(ended + cut)
-    for kind, label, marker, colour in (
+    for kind, label, marker, color in (
         (ended, "complete", "o", "black"),
         (cut, "pruned, at its last evaluation", "x", "0.55"),
     ):
         at = [(p.number, p.value) for p in kind if low <= p.value]
         text = f"{label} (n={len(kind)})"
-        axes.scatter(*_columns(at), label=text, zorder=3, marker=marker, color=colour, s=26)
+        axes.scatter(*_columns(at), label=text, zorder=3, marker=marker, color=color, s=26)
     below = [(p.number, low) for p in ended + cut if p.value < low]
     if below:
         axes.scatter(
@@ -126,12 +126,12 @@ def write_importances(
     for place, (name, found) in enumerate(drawn.items()):
         heights = np.arange(len(names)) + (0.2 if place == 0 else -0.2) * (len(drawn) > 1)
         values = [found["shares"][field] for field in names]
-        colour, hatch = looks[name]
+        color, hatch = looks[name]
         axes.barh(
             heights,
             values,
             height=0.38,
-            color=colour,
+            color=color,
             edgecolor="black",
             linewidth=0.8,
             hatch=hatch,
@@ -192,30 +192,10 @@ def write_pareto(
     ):
         known = [p for p in ended if getattr(p, name) and p.value >= low]
         costs = [float(getattr(p, name)) for p in known]
-        values = [float(p.value) for p in known]
-        best = front(costs, values)
         axes.set_xscale("log")
+        values = [float(p.value) for p in known]
         axes.scatter(costs, values, s=24, color="0.6", label=f"complete trial (n={len(ended)})")
-        axes.plot(
-            [costs[i] for i in best],
-            [values[i] for i in best],
-            color=BEST,
-            marker="o",
-            markersize=7,
-            markerfacecolor="white",
-            linewidth=1.4,
-            drawstyle="steps-post",
-            label="Pareto front",
-        )
-        for i in best:
-            axes.annotate(
-                f"{known[i].number}",
-                (costs[i], values[i]),
-                xytext=(0, 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
+        _draw_front(axes, known, costs)
         marked = [(c, p.value) for c, p in zip(costs, known, strict=True) if p.default]
         axes.scatter(
             *_columns(marked), marker="D", s=44, color=DEFAULT, zorder=4, label="the default"
@@ -231,6 +211,32 @@ def write_pareto(
                 *axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
             )
     canvas.save(figure, path, title, phantom)
+
+
+def _draw_front(axes: Axes, known: Sequence[Point], costs: Sequence[float]) -> None:
+    """The Pareto front, with the number of each of its trials."""
+    values = [float(p.value) for p in known]
+    best = front(costs, values)
+    axes.plot(
+        [costs[i] for i in best],
+        [values[i] for i in best],
+        color=BEST,
+        marker="o",
+        markersize=7,
+        markerfacecolor="white",
+        linewidth=1.4,
+        drawstyle="steps-post",
+        label="Pareto front",
+    )
+    for i in best:
+        axes.annotate(
+            f"{known[i].number}",
+            (costs[i], values[i]),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
 
 
 def _complete(points: Sequence[Point]) -> list[Point]:

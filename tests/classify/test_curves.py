@@ -114,7 +114,7 @@ def test_no_splits_at_all_make_an_empty_figure(tmp_path, write):
     assert (tmp_path / "figure.png").exists()
 
 
-def test_the_styles_differ_without_colour():
+def test_the_styles_differ_without_color():
     shapes = {(str(line), marker) for _, line, marker in canvas.STYLES}
     assert len({line for line, _ in shapes}) == len({marker for _, marker in shapes}) == 6
 

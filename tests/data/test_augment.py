@@ -203,8 +203,8 @@ def test_noise_is_white_and_no_stronger_than_asked():
     noise = augment(images, KEY, only(noise=0.05)) - 0.5
     deviation = noise.std((1, 2, 3))
     assert 0.04 < deviation.max() < 0.058 and deviation.min() < 0.005
-    neighbours = np.corrcoef(noise[:, :, 1:].ravel(), noise[:, :, :-1].ravel())[0, 1]
-    assert abs(neighbours) < 0.02
+    neighbors = np.corrcoef(noise[:, :, 1:].ravel(), noise[:, :, :-1].ravel())[0, 1]
+    assert abs(neighbors) < 0.02
 
 
 def test_shading_is_smooth_and_no_stronger_than_asked():

@@ -116,7 +116,7 @@ def test_grid_lines_run_down_or_across_in_a_narrow_band():
         assert low - 1 <= peak <= high + 1
 
 
-def test_blur_correlates_neighbours_and_keeps_the_variance():
+def test_blur_correlates_neighbors_and_keeps_the_variance():
     pixels = drawn(0.5, 25.0, Noise(blur=0.8), batch=32)[..., 0]
     assert pixels.var() == pytest.approx((25 / 255) ** 2, rel=0.02)
     centred = pixels - pixels.mean()

@@ -135,7 +135,7 @@ def test_nan_is_taken_back_and_given_up_in_the_end(engine):
     assert np.isfinite(fitted.picture).all() and np.isfinite(fitted.last).all()
 
 
-def test_what_is_taken_back_holds_the_optimisers_moments(engine):
+def test_what_is_taken_back_holds_the_optimizers_moments(engine):
     """A fit whose second chunk is thrown away goes on from the first one's state, moments too."""
     states = []
 

@@ -23,8 +23,8 @@ FIGURES = [
     *("class_counts", "film_numbers", "missing_values", "copies", "group_sizes", "sizes"),
     *("features_violin", "features_box", "histograms", "qq_normal", "qq_classes", "correlation"),
     *("sample_normal", "sample_bacterial", "sample_viral", "sample_covid_19", "class_images"),
-    *("position_maps", "outliers", "flags", "normalisation_pictures", "normalisation_histograms"),
-    *("normalisation_effects", "scaling_pictures", "scaling_effects", "pca_raw"),
+    *("position_maps", "outliers", "flags", "normalization_pictures", "normalization_histograms"),
+    *("normalization_effects", "scaling_pictures", "scaling_effects", "pca_raw"),
 ]
 
 

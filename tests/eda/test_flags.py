@@ -64,7 +64,7 @@ def test_planted_oddities_are_flagged_as_what_they_are(flagged):
 def test_facts_and_proportions_are_flagged_with_their_reason(flagged):
     found, _, _ = flagged
     assert found["lateral"][0] == "the publication says lateral"
-    assert "tint 21 levels" in found["colour"][1]
+    assert "tint 21 levels" in found["color"][1]
     assert "wide" in found["cropped"][2]
 
 
@@ -78,7 +78,7 @@ def test_tables_count_by_class(flagged):
     found, table, _ = flagged
     classes = ["Normal"] * 8 + ["COVID-19"] * (len(table) - 8)
     counted = flags.by_class(found, classes).set_index("flag")
-    assert counted.loc["colour", "Normal (%)"] == 12.5
+    assert counted.loc["color", "Normal (%)"] == 12.5
     assert counted.loc["inverted", "Normal (%)"] == 0
     lines = flags.as_table(found, table, classes)
     assert set(lines["flag"]) <= {flag.title for flag in flags.FLAGS.values()}

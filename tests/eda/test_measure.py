@@ -61,14 +61,14 @@ def test_a_letter_over_the_lungs_is_none():
     assert measure.letter_boxes(gray) == []
 
 
-def test_colour_is_seen_and_gray_saved_as_colour_is_not(encoded):
+def test_color_is_seen_and_gray_saved_as_color_is_not(encoded):
     gray = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
     same = Image.fromarray(np.repeat(gray[..., None], 3, axis=2))
-    assert measure.measure_colour(encoded(same)) == [0, 0]
-    assert measure.measure_colour(encoded(Image.fromarray(gray))) == [0, 0]
+    assert measure.measure_color(encoded(same)) == [0, 0]
+    assert measure.measure_color(encoded(Image.fromarray(gray))) == [0, 0]
     tinted = np.repeat(gray[..., None], 3, axis=2) // 2
     tinted[..., 2] += 20
-    tint, share = measure.measure_colour(encoded(Image.fromarray(tinted)))
+    tint, share = measure.measure_color(encoded(Image.fromarray(tinted)))
     assert tint == pytest.approx(20, abs=1) and share == 0
     loud = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    assert measure.measure_colour(encoded(Image.fromarray(loud)))[1] > 0.5
+    assert measure.measure_color(encoded(Image.fromarray(loud)))[1] > 0.5

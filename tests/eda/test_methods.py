@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from covidjax.eda import embedding, normalisation, scaling
+from covidjax.eda import embedding, normalization, scaling
 
 
-def test_normalisations_take_brightness_away_or_leave_it():
+def test_normalizations_take_brightness_away_or_leave_it():
     image = np.random.default_rng(0).normal(90, 20, (64, 64)).clip(0, 255).astype(np.uint8)
     brighter = image + 60
-    assert np.array_equal(normalisation.METHODS["raw"](image), image)
+    assert np.array_equal(normalization.METHODS["raw"](image), image)
     for name in ("z-score", "percentile stretch"):
-        one, other = (normalisation.METHODS[name](i).astype(int) for i in (image, brighter))
+        one, other = (normalization.METHODS[name](i).astype(int) for i in (image, brighter))
         assert np.abs(one - other).max() <= 1, name
-    stretched = normalisation.percentile_stretch(image)
+    stretched = normalization.percentile_stretch(image)
     assert stretched.min() == 0 and stretched.max() == 255
-    assert normalisation.z_score(np.full((8, 8), 7, np.uint8)).tolist() == [[128] * 8] * 8
+    assert normalization.z_score(np.full((8, 8), 7, np.uint8)).tolist() == [[128] * 8] * 8
 
 
 @pytest.fixture
@@ -45,33 +45,33 @@ def films():
 
 def test_the_small_classifier_never_sees_test(films):
     _, table, labels = films
-    fitted, scored, how = normalisation.validation_split(table, labels, 0)
+    fitted, scored, how = normalization.validation_split(table, labels, 0)
     assert how.startswith("both ends")
     assert set(table["kaggle_split"].iloc[np.concatenate([fitted, scored])]) == {"TRAIN"}
     assert not set(table["group"].iloc[fitted]) & set(table["group"].iloc[scored])
     without_test = table.assign(kaggle_split="TRAIN")
-    fitted, scored, how = normalisation.validation_split(without_test, labels, 0)
+    fitted, scored, how = normalization.validation_split(without_test, labels, 0)
     assert how.startswith("a random fifth")
     assert len(fitted) + len(scored) == 200
 
 
-def test_what_normalisation_does_to_a_planted_brightness(films):
+def test_what_normalization_does_to_a_planted_brightness(films):
     images, table, labels = films
-    parts = normalisation.validation_split(table, labels, 0)[:2]
-    lines, histograms = normalisation.effects(images, table, labels, parts, seed=0)
-    named = lines.set_index("normalisation")
+    parts = normalization.validation_split(table, labels, 0)[:2]
+    lines, histograms = normalization.effects(images, table, labels, parts, seed=0)
+    named = lines.set_index("normalization")
     assert named.loc["raw", "AUROC of brightness"] > 0.99
     assert named.loc["raw", "validation AUROC"] > 0.99
     assert named.loc["z-score", "AUROC of brightness"] < 0.7
     assert named.loc["z-score", "validation AUROC"] < 0.8
-    assert list(histograms) == list(normalisation.METHODS)
+    assert list(histograms) == list(normalization.METHODS)
     np.testing.assert_allclose(histograms["raw"].sum(axis=1), 1)
 
 
 def test_a_large_archive_is_sampled_for_the_classifier():
     rows = np.arange(10, 110)
-    assert normalisation.at_most(rows, 100, 0) is rows
-    some = normalisation.at_most(rows, 30, 0)
+    assert normalization.at_most(rows, 100, 0) is rows
+    some = normalization.at_most(rows, 30, 0)
     assert len(set(some)) == 30 and set(some) <= set(rows) and (np.diff(some) > 0).all()
 
 
@@ -92,13 +92,13 @@ def test_a_sample_keeps_small_classes_whole():
     assert len(embedding.sample(codes, 1000, 0)) == 1000
 
 
-def test_neighbours_tell_what_is_an_island():
+def test_neighbors_tell_what_is_an_island():
     rng = np.random.default_rng(0)
     features = np.concatenate([rng.normal(0, 1, (30, 3)), rng.normal(50, 1, (30, 3))])
     groups = np.array([str(row) for row in range(60)])
     facts = {"source": ["a"] * 30 + ["b"] * 30, "class": ["x", "y"] * 30}
     found = embedding.agreement(features.astype(np.float32), groups, facts)
-    alike = found.set_index("value")["neighbours alike (%)"]
+    alike = found.set_index("value")["neighbors alike (%)"]
     assert alike["a"] == alike["b"] == 100
     assert 30 < alike["x"] < 70
 
@@ -108,7 +108,7 @@ def test_without_umap_tsne_is_drawn_and_one_line_says_so(monkeypatch):
     method, line = embedding.available("auto")
     assert method == "tsne" and "UMAP is not installed" in line and "\n" not in line
     assert embedding.available("none") == ("none", "")
-    points = embedding.neighbour_map(
+    points = embedding.neighbor_map(
         np.random.default_rng(0).normal(0, 1, (30, 4)).astype(np.float32), method, 0
     )
     assert points.shape == (30, 2) and np.isfinite(points).all()

@@ -48,9 +48,9 @@ def test_features_that_are_mostly_zero_make_nobody_an_outlier(features):
     assert outliers.robust_deviations(features)[3, NAMES.index("letters")] == 0
 
 
-def test_a_neighbour_of_the_same_group_does_not_count():
+def test_a_neighbor_of_the_same_group_does_not_count():
     scores = np.float32([[0, 0], [0, 0.1], [5, 0], [5, 2]])
-    nearest, which = outliers.nearest_neighbours(scores, np.array(["a", "a", "b", "c"]))
+    nearest, which = outliers.nearest_neighbors(scores, np.array(["a", "a", "b", "c"]))
     assert which[:2].tolist() == [2, 2] and which[2:].tolist() == [3, 2]
     assert nearest[2] == pytest.approx(2, abs=1e-3)
 

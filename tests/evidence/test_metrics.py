@@ -180,7 +180,7 @@ def test_of_equally_good_thresholds_the_plateau_nearest_to_the_centre_is_taken()
     assert choose_threshold(labels, scores) == pytest.approx(0.3)
 
 
-def test_neighbouring_stretches_of_one_plateau_are_joined():
+def test_neighboring_stretches_of_one_plateau_are_joined():
     # 0.5 carries a third of each class, so both sides of it are as good: the plateau is 0.4..0.8
     labels = [0, 0, 0, 1, 1, 1]
     scores = [0.1, 0.4, 0.5, 0.5, 0.8, 0.9]
@@ -191,7 +191,7 @@ def test_threshold_of_equal_scores_is_the_centre():
     assert choose_threshold([0, 1, 1], [0.7, 0.7, 0.7]) == 0.5
 
 
-def test_threshold_separates_neighbouring_floats():
+def test_threshold_separates_neighboring_floats():
     low = 0.3
     for _ in range(4):
         high = float(np.nextafter(low, 1))

@@ -134,15 +134,15 @@ class Edges(nn.Module):
         return nn.Dense(2, kernel_init=lambda *_: jnp.array([[0.0, 1.0]]))(maps.mean(axis=(1, 2)))
 
 
-def test_the_randomisation_check_tells_maps_of_the_image_from_maps_of_the_network(images):
+def test_the_randomization_check_tells_maps_of_the_image_from_maps_of_the_network(images):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (6, SIZE, SIZE)).astype(np.uint8)
     targets = np.ones(6, np.int32)
     edges = Edges()
-    learnt = edges.init(jax.random.key(9), jnp.zeros((1, SIZE, SIZE, 1)))
-    assert saliency.randomisation_check(edges, learnt, noise, targets, seed=0) == pytest.approx(1)
+    learned = edges.init(jax.random.key(9), jnp.zeros((1, SIZE, SIZE, 1)))
+    assert saliency.randomization_check(edges, learned, noise, targets, seed=0) == pytest.approx(1)
     model, variables = network("cnn")
-    found = saliency.randomisation_check(model, variables, noise, targets, seed=0)
+    found = saliency.randomization_check(model, variables, noise, targets, seed=0)
     assert found.shape == (6,) and np.abs(found).max() < 0.9
 
 

@@ -274,17 +274,17 @@ def test_frontal_views_are_read(name):
     assert shown(made(RAMP.astype(np.uint16), **elements)).shape == RAMP.shape
 
 
-def test_several_frames_colour_and_no_image_are_refused():
+def test_several_frames_color_and_no_image_are_refused():
     frames = made(np.stack([RAMP] * 2).astype(np.uint16), Rows=80, Columns=96, NumberOfFrames=2)
-    colour = made(np.stack([RAMP, RAMP, RAMP // 2], axis=-1).astype(np.uint8), 8)
-    colour.SamplesPerPixel, colour.PlanarConfiguration = 3, 0
-    colour.PhotometricInterpretation = "RGB"
+    color = made(np.stack([RAMP, RAMP, RAMP // 2], axis=-1).astype(np.uint8), 8)
+    color.SamplesPerPixel, color.PlanarConfiguration = 3, 0
+    color.PhotometricInterpretation = "RGB"
     palette = made(RAMP.astype(np.uint16), PhotometricInterpretation="PALETTE COLOR")
     report = made(RAMP.astype(np.uint16), Modality="SR")
     del report.PixelData
     for dataset, reason in (
         (frames, "2 frames"),
-        (colour, "in color"),
+        (color, "in color"),
         (palette, "PALETTE"),
         (report, "modality SR"),
     ):

@@ -139,12 +139,12 @@ def test_odd_8_bit_pixels_are_padded_to_even_length(tmp_path):
 
 def test_what_is_no_gray_film_is_refused_in_one_line(tmp_path):
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "colour.png")
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "color.png")
     Image.fromarray(RAMP[:8].astype(np.uint8)).save(tmp_path / "small.png")
     (tmp_path / "text.txt").write_text("no image")
     (tmp_path / "ct.dcm").write_bytes(encoded(made(RAMP.astype(np.uint16), Modality="CT")))
     wanted = {
-        "colour.png": "color picture",
+        "color.png": "color picture",
         "small.png": "too small: 96 x 8",
         "text.txt": "not an image",
         "ct.dcm": "modality CT",

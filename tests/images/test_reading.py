@@ -11,7 +11,7 @@ from PIL import Image
 from wide_pictures import wide_png
 
 from covidjax.images.appearance import symmetry
-from covidjax.images.reading import ReadingError, colourfulness, read_image
+from covidjax.images.reading import ReadingError, colorfulness, read_image
 from tfds_coronahack import decoding
 
 tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
@@ -62,14 +62,14 @@ def test_a_tiff_whose_zero_is_white_is_inverted(tmp_path, gray, dtype):
     assert np.abs(shown.astype(int) - written).max() <= 1
 
 
-def test_a_tint_is_no_colour_and_a_photograph_is(tmp_path, gray):
+def test_a_tint_is_no_color_and_a_photograph_is(tmp_path, gray):
     bluish = np.stack([gray * 0.8, gray * 0.9, gray], axis=-1).astype(np.uint8)
     found = read_image(saved(tmp_path / "film.png", bluish))
     assert "tinted" in found.notes[0]
     patches = bluish.copy()
     patches[:48, :60] = (200, 90, 40)
     patches[48:, 60:] = (60, 160, 50)
-    assert colourfulness(bluish) < 0.01 < 0.3 < colourfulness(patches)
+    assert colorfulness(bluish) < 0.01 < 0.3 < colorfulness(patches)
     for name in ("photo.png", "photo.jpg"):
         with pytest.raises(ReadingError, match="color picture"):
             read_image(saved(tmp_path / name, patches))
@@ -78,7 +78,7 @@ def test_a_tint_is_no_colour_and_a_photograph_is(tmp_path, gray):
         read_image(saved(tmp_path / "red.png", red))
 
 
-def test_letters_in_colour_do_not_make_a_photograph(tmp_path, gray):
+def test_letters_in_color_do_not_make_a_photograph(tmp_path, gray):
     marked = np.repeat(gray[..., None], 3, axis=-1)
     marked[4:12, 4:16] = (255, 0, 0)
     assert read_image(saved(tmp_path / "a.png", marked)).gray.shape == gray.shape

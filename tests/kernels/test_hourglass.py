@@ -62,7 +62,7 @@ def test_reflecting_convolutions_equal_padded_ones(shape, outputs, side, stride,
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 32), (3, 5, 7, 4), (1, 90, 95, 36), (1, 1, 1, 16)])
-def test_normalisation_equals_the_array_operations(shape, monkeypatch):
+def test_normalization_equals_the_array_operations(shape, monkeypatch):
     channels = shape[-1]
     parts = draw(*shape), draw(channels, seed=1), draw(channels, seed=2)
     ours, plain = both_ways(hourglass.norm_act, *parts, monkeypatch=monkeypatch)
@@ -84,7 +84,7 @@ def test_normalisation_equals_the_array_operations(shape, monkeypatch):
         ((3, 2, 3, 16), 16),
     ],
 )
-def test_a_normalised_product_equals_the_array_operations(shape, outputs, monkeypatch):
+def test_a_normalized_product_equals_the_array_operations(shape, outputs, monkeypatch):
     channels = shape[-1]
     terms = draw(channels, seed=1), draw(channels, seed=2), draw(channels, outputs, seed=3)
     found = both_ways(hourglass.norm_act_dot, draw(*shape), *terms, monkeypatch=monkeypatch)

@@ -107,8 +107,8 @@ def test_folding_keeps_what_is_next_to_each_other_together():
     assert folded.shape == (1, 2, 2, 4)
     assert folded[0, 0, 1].tolist() == [2, 3, 6, 7]
     np.testing.assert_array_equal(dae.unfold(folded), x)
-    coloured = jnp.arange(96.0).reshape(2, 4, 4, 3)
-    np.testing.assert_array_equal(dae.unfold(dae.fold(coloured)), coloured)
+    colored = jnp.arange(96.0).reshape(2, 4, 4, 3)
+    np.testing.assert_array_equal(dae.unfold(dae.fold(colored)), colored)
     assert dae.repeat(x)[0, :2, :4, 0].tolist() == [[0, 0, 1, 1]] * 2
 
 

@@ -47,7 +47,7 @@ def test_transparent_parts_are_black_and_opaque_parts_unchanged():
     np.testing.assert_array_equal(gray[40:], GRAY[40:])
 
 
-def test_palette_is_looked_up_and_its_transparent_colour_is_black():
+def test_palette_is_looked_up_and_its_transparent_color_is_black():
     palette = Image.fromarray(GRAY % 4).convert("P")
     palette.putpalette([0, 0, 0, 80, 80, 80, 160, 160, 160, 255, 255, 255])
     levels = np.array([0, 80, 160, 255], np.uint8)
@@ -62,7 +62,7 @@ def test_one_bit_images_are_black_and_white():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
-def test_jpeg_of_any_colour_space_is_the_gray_picture(mode):
+def test_jpeg_of_any_color_space_is_the_gray_picture(mode):
     image = Image.fromarray(GRAY).convert("RGB").convert(mode)
     gray = decode_gray(encode(image, "JPEG", quality=98))
     assert gray.shape == GRAY.shape
@@ -70,7 +70,7 @@ def test_jpeg_of_any_colour_space_is_the_gray_picture(mode):
     assert np.abs(gray.astype(int) - GRAY).mean() < 1.5
 
 
-def test_colour_becomes_luma():
+def test_color_becomes_luma():
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     assert decode_gray(png(Image.fromarray(red)))[0, 0] == 76  # 0.299 * 255

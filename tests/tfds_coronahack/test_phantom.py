@@ -246,7 +246,7 @@ def test_bacterial_is_one_sided_viral_and_covid_are_not() -> None:
 
 
 def test_covid_is_peripheral_and_basal_viral_is_not() -> None:
-    def centre(cause: str) -> tuple[float, float]:
+    def center(cause: str) -> tuple[float, float]:
         maps, lungs_of = _lost(cause)
         weights = np.array(maps) / np.sum(maps)
         return (
@@ -254,7 +254,7 @@ def test_covid_is_peripheral_and_basal_viral_is_not() -> None:
             float((weights * [lungs.down for lungs in lungs_of]).sum()),
         )
 
-    (covid_across, covid_down), (viral_across, viral_down) = centre("COVID-19"), centre("viral")
+    (covid_across, covid_down), (viral_across, viral_down) = center("COVID-19"), center("viral")
     assert covid_across > viral_across + 0.1
     assert covid_down > viral_down + 0.05
 

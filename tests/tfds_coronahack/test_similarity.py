@@ -32,7 +32,7 @@ COPIES = {
     "compressed": lambda g: decode_gray(encode(Image.fromarray(g), "JPEG", quality=40)),
     "smaller": lambda g: np.asarray(Image.fromarray(g).resize((120, 120), 2)),
     "brighter": lambda g: (g * 0.8 + 40).astype(np.uint8),
-    "as colour": lambda g: decode_gray(encode(Image.fromarray(g).convert("RGB"), "PNG")),
+    "as color": lambda g: decode_gray(encode(Image.fromarray(g).convert("RGB"), "PNG")),
 }
 
 

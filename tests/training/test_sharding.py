@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec
 from covidjax.training import sharding
 
 
-def test_a_mesh_is_over_all_devices_or_those_given_neighbours_along_model():
+def test_a_mesh_is_over_all_devices_or_those_given_neighbors_along_model():
     assert len(jax.devices()) == 8  # tests/conftest.py
     assert dict(sharding.make_mesh().shape) == {"data": 8, "model": 1}
     some = jax.devices()[2:6]

@@ -45,9 +45,9 @@ def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("depth", plain_resnet.DEPTHS)
 def test_the_plain_network_has_torchvisions_names_in_number(depth: int) -> None:
     sizes = plain_resnet.shapes(depth, classes=1000)
-    learnt = [np.prod(shape) for name, shape in sizes.items() if len(shape) > 0]
+    learned = [np.prod(shape) for name, shape in sizes.items() if len(shape) > 0]
     running = [np.prod(shape) for name, shape in sizes.items() if ".running_" in name]
-    assert sum(learnt) - sum(running) == PARAMETERS[depth]
+    assert sum(learned) - sum(running) == PARAMETERS[depth]
 
 
 @pytest.mark.parametrize("kind", ["rgb_18", "rgb_34", "rgb_50", "rgb_101", "gray_50"])
@@ -87,7 +87,7 @@ def rgb_inputs(gray: np.ndarray, mean: tuple, std: tuple) -> np.ndarray:
     return ((rgb - mean) / std).astype(np.float32)
 
 
-def test_the_fold_is_exact_up_to_the_border_for_networks_normalised_as_imagenet() -> None:
+def test_the_fold_is_exact_up_to_the_border_for_networks_normalized_as_imagenet() -> None:
     kernel, gray = plain_resnet.weights(18)["conv1.weight"], plain_resnet.images(channels=1)
     folded, constant = convert.gray_stem(kernel)
     np.testing.assert_array_equal(constant, 0)
@@ -96,7 +96,7 @@ def test_the_fold_is_exact_up_to_the_border_for_networks_normalised_as_imagenet(
     np.testing.assert_allclose(stem(folded, gray), expected, atol=1e-4)
 
 
-def test_the_fold_is_exact_inside_the_border_for_networks_normalised_otherwise() -> None:
+def test_the_fold_is_exact_inside_the_border_for_networks_normalized_otherwise() -> None:
     kernel, gray = plain_resnet.weights(18)["conv1.weight"], plain_resnet.images(channels=1)
     folded, constant = convert.gray_stem(kernel, HALF, HALF)
     expected = stem(kernel, rgb_inputs(gray, HALF, HALF))
@@ -107,7 +107,7 @@ def test_the_fold_is_exact_inside_the_border_for_networks_normalised_otherwise()
     assert 1e-3 < border.max() < 0.3 * np.abs(expected).max()
 
 
-def test_another_normalisation_goes_into_kernels_and_running_means() -> None:
+def test_another_normalization_goes_into_kernels_and_running_means() -> None:
     state = plain_resnet.weights(18)
     _, fresh = shapes(18, 1)
     plain, _ = convert.from_torch(Weights(state, "a"), fresh)

@@ -134,7 +134,7 @@ TIMM = {"architecture": "resnet34", "pretrained_cfg": {"mean": [0.5] * 3, "std":
 MICROSOFT = {"hidden_act": "relu", "downsample_in_bottleneck": False}
 
 
-def test_a_folder_says_how_its_images_were_normalised(tmp_path: Path) -> None:
+def test_a_folder_says_how_its_images_were_normalized(tmp_path: Path) -> None:
     save(tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(TIMM))
     weights = sources.read(str(tmp_path))
@@ -176,7 +176,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return repository / "snapshots" / "0123abc"
 
 
-def test_a_hub_model_is_read_with_its_normalisation(hub: Path) -> None:
+def test_a_hub_model_is_read_with_its_normalization(hub: Path) -> None:
     save(hub / "model.safetensors")
     (hub / "config.json").write_text(json.dumps(TIMM))
     weights = sources.read("hf://timm/resnet34.a")
@@ -195,7 +195,7 @@ def test_a_hub_model_that_cannot_be_had_is_said(hub: Path) -> None:
         sources.read("hf://timm/resnet50")
 
 
-def test_weights_whose_normalisation_cannot_be_asked_for_are_refused(hub: Path) -> None:
+def test_weights_whose_normalization_cannot_be_asked_for_are_refused(hub: Path) -> None:
     save(hub / "model.safetensors")
     with pytest.raises(sources.SourceError, match=r"no connection.*config.json in its cache"):
         sources.read("hf://timm/resnet34.a")

@@ -129,9 +129,9 @@ def write_confusion(
     shown = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(k, k):
         part = f"\n{100 * shares[row, column]:.1f} %" if totals[row, 0] else ""
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(
-            column, row, f"{counts[row, column]}{part}", ha="center", va="center", color=colour
+            column, row, f"{counts[row, column]}{part}", ha="center", va="center", color=color
         )
     axes.set_xticks(range(k), class_names)
     rows = [f"{name}\n(n={total})" for name, total in zip(class_names, totals[:, 0], strict=True)]

@@ -56,10 +56,7 @@ def diagnosis_kept(
     if set(np.unique(y)) != {0, 1}:
         raise EvaluationError("AUROC needs images of both classes, 0 and 1")
     codes = group_codes(groups, len(y))
-    columns: dict[tuple[str, str], Floats] = {("", ""): np.asarray(clean, np.float64)}
-    for case, methods in cases.items():
-        columns |= {(case, m): np.asarray(p, np.float64) for m, p in methods.items()}
-    columns |= {("", m): np.asarray(p, np.float64) for m, p in clean_denoised.items()}
+    columns = _columns(clean, cases, clean_denoised)
     for key, column in columns.items():
         if column.shape != y.shape:
             raise EvaluationError(f"{key}: {column.shape} probabilities for {len(y)} labels")
@@ -67,14 +64,13 @@ def diagnosis_kept(
     base, everything = estimates["", ""], np.ones(len(y), bool)
     called = {key: column >= threshold for key, column in columns.items()}
 
+    def same(key: tuple[str, str]) -> bool:
+        return np.array_equal(columns[key], columns["", ""])
+
     def of(key: tuple[str, str]) -> dict[str, Any]:
         return {
             "auroc": estimates[key].row(len(y)),
-            "lost": difference(
-                base,
-                estimates[key],
-                same=np.array_equal(columns[key], columns["", ""]),
-            ).row(len(y)),
+            "lost": difference(base, estimates[key], same=same(key)).row(len(y)),
             "flips": rate(called[key] != called["", ""], everything, codes).row(len(y)),
         }
 
@@ -84,8 +80,9 @@ def diagnosis_kept(
         lost = difference(base, estimates[noisy])
         if not lost.has_interval or lost.low <= 0:
             return nothing
+        three = [columns[key] for key in (("", ""), noisy, (case, method))]
         draws = [
-            _share_regained(y, [columns[key] for key in (("", ""), noisy, (case, method))], weights)
+            _share_regained(y, three, weights)
             for weights in resampled_weights(y, codes, samples, seed)
         ]
         value = (estimates[case, method].value - estimates[noisy].value) / lost.value
@@ -104,6 +101,18 @@ def diagnosis_kept(
             if method != NOISY and NOISY in methods:
                 found["cases"][case][method]["regained"] = regained(case, method)
     return found
+
+
+def _columns(
+    clean: ArrayLike,
+    cases: Mapping[str, Mapping[str, ArrayLike]],
+    clean_denoised: Mapping[str, ArrayLike],
+) -> dict[tuple[str, str], Floats]:
+    """(case, method) -> probabilities [n]; "" where there is no noise, or no denoiser."""
+    columns = {("", ""): np.asarray(clean, np.float64)}
+    for case, methods in cases.items():
+        columns |= {(case, m): np.asarray(p, np.float64) for m, p in methods.items()}
+    return columns | {("", m): np.asarray(p, np.float64) for m, p in clean_denoised.items()}
 
 
 def _share_regained(y: Ints, columns: Sequence[Floats], weights: Floats) -> Floats:

@@ -29,7 +29,7 @@ def class_counts(table: pd.DataFrame, album: Album) -> Figure:
         ]
         places = np.arange(len(causes)) + (side - 0.5) * 0.4
         axes.bar(
-            places, heights, 0.38, color=look.colour, hatch=look.hatch, edgecolor="black",
+            places, heights, 0.38, color=look.color, hatch=look.hatch, edgecolor="black",
             linewidth=0.6, label=f"{split} (n={sum(heights):,})",
         )  # fmt: skip
         for place, height in zip(places, heights, strict=True):
@@ -65,7 +65,7 @@ def film_numbers(table: pd.DataFrame, album: Album) -> Figure:
         for split, look in zip(("TRAIN", "TEST"), LOOKS, strict=False):
             films = bins[part["split"] == split]
             axes.plot(
-                np.bincount(films, minlength=len(starts)), color=look.colour, linestyle=look.line,
+                np.bincount(films, minlength=len(starts)), color=look.color, linestyle=look.line,
                 marker=look.marker, markersize=3, linewidth=1.2,
                 label=f"{split} (n={len(films):,})",
             )  # fmt: skip
@@ -117,7 +117,7 @@ def group_sizes(sizes: pd.DataFrame, album: Album) -> Figure:
         places = np.arange(len(sizes)) + (number - (len(names) - 1) / 2) * width
         counts = sizes[name].to_numpy()
         axes.bar(
-            places, counts, width, color=look.colour, hatch=look.hatch, edgecolor="black",
+            places, counts, width, color=look.color, hatch=look.hatch, edgecolor="black",
             linewidth=0.5, label=f"{name} (n={counts.sum():,} groups)",
         )  # fmt: skip
     axes.set_xticks(range(len(sizes)), sizes.iloc[:, 0])
@@ -149,7 +149,7 @@ def sizes(table: pd.DataFrame, codes: NDArray[np.int64], album: Album) -> Figure
         look, rows = CLASS_LOOKS[CLASSES[code]], codes == code
         left.scatter(
             (width + jitter[0])[rows], (height + jitter[1])[rows], s=10, marker=look.marker,
-            facecolor=look.colour, edgecolor="black", linewidth=0.2, alpha=0.7, rasterized=True,
+            facecolor=look.color, edgecolor="black", linewidth=0.2, alpha=0.7, rasterized=True,
             label=f"{CLASSES[code]} (n={rows.sum():,})",
         )  # fmt: skip
     left.set_xlabel("width (pixels)", fontsize=9)

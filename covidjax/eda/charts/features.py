@@ -10,7 +10,7 @@ from scipy import stats
 
 from covidjax.eda.charts.figures import DIVERGING, SMALL, Album, boxes, panels, plain, violins
 from covidjax.eda.classes import CLASS_LOOKS, CLASSES, OTHER_NOTE, present
-from covidjax.eda.measure import BINS, COLOUR_FEATURES, FEATURES
+from covidjax.eda.measure import BINS, COLOR_FEATURES, FEATURES
 from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
 
@@ -18,7 +18,7 @@ MAIN = ("mean", "contrast", "entropy", "sharpness")
 FEWEST = 8  # images for quantiles to be drawn
 QUANTILES = 60  # points of a q-q plot
 NAMED = 0.3  # correlations from here on are written in their cell
-UNITS = {**FEATURES, **COLOUR_FEATURES}
+UNITS = {**FEATURES, **COLOR_FEATURES}
 
 
 def by_class(features: pd.DataFrame, codes: NDArray[np.int64], album: Album) -> list[Figure]:
@@ -73,7 +73,7 @@ def qq_normal(features: pd.DataFrame, codes: NDArray[np.int64], album: Album) ->
             spread = float(part.std()) or 1.0
             axes.plot(
                 stats.norm.ppf(shares), (np.quantile(part, shares) - part.mean()) / spread,
-                color=look.colour, marker=look.marker, linestyle="none", markersize=3.5,
+                color=look.color, marker=look.marker, linestyle="none", markersize=3.5,
                 label=f"{CLASSES[code]} (n={len(part):,})",
             )  # fmt: skip
         _diagonal(axes, (-3.2, 3.2))
@@ -106,7 +106,7 @@ def qq_classes(features: pd.DataFrame, codes: NDArray[np.int64], album: Album) -
             part, look = values[codes == code], CLASS_LOOKS[CLASSES[code]]
             shares = _shares(min(len(part), len(base)))
             axes.plot(
-                np.quantile(base, shares), np.quantile(part, shares), color=look.colour,
+                np.quantile(base, shares), np.quantile(part, shares), color=look.color,
                 marker=look.marker, linestyle="none", markersize=3.5,
                 label=f"{CLASSES[code]} (n={len(part):,})",
             )  # fmt: skip
@@ -142,9 +142,9 @@ def correlation(frame: pd.DataFrame, album: Album) -> tuple[Figure, pd.DataFrame
     for i, j in np.ndindex(matrix.shape):
         value = float(matrix.iloc[i, j])
         if i != j and abs(value) >= NAMED:
-            colour = "white" if abs(value) > 0.7 else "black"
+            color = "white" if abs(value) > 0.7 else "black"
             text = f"{value:+.1f}".replace("0.", ".")
-            axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
+            axes.text(j, i, text, ha="center", va="center", fontsize=6, color=color)
     bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label("Spearman's rank correlation", fontsize=SMALL)
     bar.ax.tick_params(labelsize=7)
@@ -171,8 +171,8 @@ def histograms(shares: NDArray[np.float32], codes: NDArray[np.int64], album: Alb
         code = shown[number]
         look, part = CLASS_LOOKS[CLASSES[code]], 100 * shares[codes == code]
         p5, p25, p50, p75, p95 = np.percentile(part, [5, 25, 50, 75, 95], axis=0)
-        axes.fill_between(levels, p5, p95, color=look.colour, alpha=0.22, linewidth=0)
-        axes.fill_between(levels, p25, p75, color=look.colour, alpha=0.5, linewidth=0)
+        axes.fill_between(levels, p5, p95, color=look.color, alpha=0.22, linewidth=0)
+        axes.fill_between(levels, p25, p75, color=look.color, alpha=0.5, linewidth=0)
         axes.plot(levels, p50, color="black", linewidth=1.4, label="median")
         if code != 0 and normal is not None:
             axes.plot(levels, normal, color="black", linestyle=":", linewidth=1.2,

@@ -109,7 +109,7 @@ def violins(
         if len(value) >= FEWEST and np.ptp(value) > 1e-9:
             bodies: Any = axes.violinplot([value], [place], widths=0.85, showextrema=False)
             body = bodies["bodies"][0]
-            body.set(facecolor=look.colour, edgecolor="black", linewidth=0.8, alpha=0.75)
+            body.set(facecolor=look.color, edgecolor="black", linewidth=0.8, alpha=0.75)
             body.set_hatch(look.hatch)
             low, middle, high = np.percentile(value, [25, 50, 75])
             axes.plot([place, place], [low, high], color="black", linewidth=4)
@@ -117,7 +117,7 @@ def violins(
         elif len(value):
             shown = np.unique(value)
             axes.plot(
-                np.full(len(shown), place), shown, look.marker, color=look.colour,
+                np.full(len(shown), place), shown, look.marker, color=look.color,
                 markeredgecolor="black", markersize=6,
             )  # fmt: skip
     name_classes(axes, values, names)
@@ -136,7 +136,7 @@ def boxes(
         flierprops={"marker": ".", "markersize": 2, "markeredgecolor": "0.35"},
     )
     for patch, look in zip(made["boxes"], looks, strict=True):
-        patch.set(facecolor=look.colour, hatch=look.hatch, alpha=0.75)
+        patch.set(facecolor=look.color, hatch=look.hatch, alpha=0.75)
     for artist in made["fliers"]:
         artist.set_rasterized(True)
     name_classes(axes, values, names)

@@ -12,7 +12,7 @@ from covidjax.data import preprocess
 from covidjax.eda.charts import pictures
 from covidjax.eda.charts.figures import SMALL, Album, panels, picture, plain, short
 from covidjax.eda.classes import CLASS_LOOKS, CLASSES, LOOKS, SOURCE_LOOKS, Look
-from covidjax.eda.normalisation import METHODS
+from covidjax.eda.normalization import METHODS
 from covidjax.eda.scaling import SIZES
 from covidjax.report.markdown import Figure
 from covidjax.runs import canvas
@@ -22,7 +22,7 @@ BINARY = {"Normal": LOOKS[0], "Pneumonia": LOOKS[3]}
 GROUPS = 6  # largest groups that get a color
 
 
-def normalised_pictures(
+def normalized_pictures(
     prepared: Path, rows: Sequence[int], classes: Sequence[str], album: Album
 ) -> Figure:
     """One image of each class by each normalization."""
@@ -35,14 +35,14 @@ def normalised_pictures(
             picture(axes, method(data[int(row)]), above=above, size=8)
         line[0].set_ylabel(classes[int(row)], fontsize=9)
     return album.save(
-        figure, "normalisation_pictures", "Five normalisations side by side",
-        f"One image of each class at {SIDE} px, raw and normalised. The z-score is shown from -3 "
+        figure, "normalization_pictures", "Five normalizations side by side",
+        f"One image of each class at {SIDE} px, raw and normalized. The z-score is shown from -3 "
         "to 3 standard deviations, the stretch from the 1st to the 99th percentile.",
         f"{len(rows)} radiographs, each {len(METHODS)} times: {', '.join(METHODS)}.",
     )  # fmt: skip
 
 
-def normalised_histograms(
+def normalized_histograms(
     histograms: Mapping[str, NDArray[np.float64]], n: Sequence[int], album: Album
 ) -> Figure:
     """The mean histograms of Normal and pneumonia under each normalization."""
@@ -54,7 +54,7 @@ def normalised_histograms(
             histograms[names[number]], BINARY.items(), n, strict=True
         ):
             axes.plot(
-                levels, 100 * counts, color=look.colour, linestyle=look.line, linewidth=1.6,
+                levels, 100 * counts, color=look.color, linestyle=look.line, linewidth=1.6,
                 label=f"{label} (n={total:,})",
             )  # fmt: skip
         inner = 100 * histograms[names[number]][:, 1:-1]
@@ -67,21 +67,21 @@ def normalised_histograms(
 
     return album.save(
         panels(len(names), panel, columns=3, cell=(3.5, 2.5)),
-        "normalisation_histograms", "What normalisation does to the histograms",
-        "Mean histograms of Normal and of pneumonia in TRAIN at 64 px under each normalisation; "
+        "normalization_histograms", "What normalization does to the histograms",
+        "Mean histograms of Normal and of pneumonia in TRAIN at 64 px under each normalization; "
         "the highest bins at both ends may be cut.",
         f"Histograms of two classes under {', '.join(names)}.",
     )  # fmt: skip
 
 
-def normalisation_effects(lines: pd.DataFrame, album: Album) -> Figure:
+def normalization_effects(lines: pd.DataFrame, album: Album) -> Figure:
     """The validation AUROC with its interval, and what is left of the classes' differences."""
     figure = canvas.blank(9.5, 3.4)
     left, right = figure.subplots(1, 2)
     places = np.arange(len(lines))[::-1]
     for place, line in zip(places, lines.itertuples(index=False), strict=True):
         _interval(left, line[-4:-1], place)
-    left.set_yticks(places, lines["normalisation"], fontsize=9)
+    left.set_yticks(places, lines["normalization"], fontsize=9)
     left.set_xlabel("AUROC on validation (95 % interval over groups)", fontsize=SMALL)
     left.set_title(f"logistic regression, 32 x 32 px, n={lines['n scored'].iloc[0]:,}", fontsize=9)
     plain(left)
@@ -90,7 +90,7 @@ def normalisation_effects(lines: pd.DataFrame, album: Album) -> Figure:
     shown = ("AUROC of brightness", "AUROC of contrast")
     for name, look, shift in zip(shown, LOOKS[:2], (0.13, -0.13), strict=True):
         right.plot(
-            lines[name], places + shift, look.marker, color=look.colour, markeredgecolor="black",
+            lines[name], places + shift, look.marker, color=look.color, markeredgecolor="black",
             markersize=7, label=name.removeprefix("AUROC of "),
         )  # fmt: skip
     right.axvline(0.5, color="0.4", linestyle=":", linewidth=1)
@@ -102,13 +102,13 @@ def normalisation_effects(lines: pd.DataFrame, album: Album) -> Figure:
     right.grid(axis="x", color="0.9", linewidth=0.6)
     right.set_ylim(-0.6, len(lines) - 0.4)
     return album.save(
-        figure, "normalisation_effects", "What normalisation does to the classes' differences",
+        figure, "normalization_effects", "What normalization does to the classes' differences",
         "Pneumonia against Normal, within TRAIN. Left: a small classifier on its validation part. "
         "Right: how well an image's mean and its standard deviation alone tell the classes apart; "
-        "a normalisation that brings them to 0.5 has taken the exposure away.",
+        "a normalization that brings them to 0.5 has taken the exposure away.",
         "Validation AUROC: "
         + "; ".join(f"{n} {v:.3f}" for n, v in
-                    zip(lines["normalisation"], lines["validation AUROC"], strict=True)) + ".",
+                    zip(lines["normalization"], lines["validation AUROC"], strict=True)) + ".",
     )  # fmt: skip
 
 
@@ -149,11 +149,11 @@ def scaling_effects(lines: pd.DataFrame, album: Album) -> Figure:
         x, y = part["size (px)"].to_numpy(), part["validation AUROC"].to_numpy()
         errors = np.abs(np.stack([y - part["95 % low"], part["95 % high"] - y]))
         left.errorbar(
-            x + shift, y, errors, color=look.colour, linestyle=look.line, marker=look.marker,
+            x + shift, y, errors, color=look.color, linestyle=look.line, marker=look.marker,
             capsize=3, label=resize,
         )  # fmt: skip
         right.plot(
-            x, part["sharpness (log10)"], color=look.colour, linestyle=look.line,
+            x, part["sharpness (log10)"], color=look.color, linestyle=look.line,
             marker=look.marker, label=resize,
         )  # fmt: skip
     for axes in (left, right):
@@ -179,8 +179,7 @@ def scaling_effects(lines: pd.DataFrame, album: Album) -> Figure:
 def embedding(
     points: NDArray[np.float32],
     table: pd.DataFrame,
-    classes: Sequence[str],
-    sources: Sequence[str],
+    colored: Mapping[str, Sequence[str]],
     *,
     name: str,
     title: str,
@@ -188,15 +187,21 @@ def embedding(
     note: str,
     album: Album,
 ) -> Figure:
-    """One map three times: colored by class, by source, and by the largest groups."""
+    """One map three times: colored by class, by source, and by the largest groups.
+
+    Args:
+      points: [n, 2].
+      table: n rows.
+      colored: {"class": [n], "source": [n]}.
+    """
     sizes = table["group"].value_counts()
     order = sorted(sizes.index, key=lambda group: (-sizes[group], group))[:GROUPS]
     groups = [group if group in order else "" for group in table["group"]]
     group_looks = dict(zip(order, LOOKS, strict=False))
     figure = canvas.blank(13, 5.2)
     drawn: list[tuple[str, Sequence[str], Mapping[str, Look]]] = [
-        ("class", classes, CLASS_LOOKS),
-        ("source", sources, SOURCE_LOOKS),
+        ("class", colored["class"], CLASS_LOOKS),
+        ("source", colored["source"], SOURCE_LOOKS),
         (f"the {len(order)} largest groups", groups, group_looks),
     ]
     for axes, (what, values, looks) in zip(figure.subplots(1, 3), drawn, strict=True):
@@ -212,8 +217,8 @@ def embedding(
     return album.save(
         figure, name, title,
         f"{note} n={len(points):,}; the same points three times. Where a class and a source are "
-        "one island, a classifier cannot tell which of the two it has learnt.",
-        f"{title}: scatter plots coloured by class, by source and by group.",
+        "one island, a classifier cannot tell which of the two it has learned.",
+        f"{title}: scatter plots colored by class, by source and by group.",
     )  # fmt: skip
 
 
@@ -233,7 +238,7 @@ def _points(
         rare = rows.sum() < 0.03 * len(points)
         axes.scatter(
             points[rows, 0], points[rows, 1], s=26 if rare else 9, marker=look.marker,
-            facecolor=look.colour, edgecolor="black", linewidth=0.5 if rare else 0.15,
+            facecolor=look.color, edgecolor="black", linewidth=0.5 if rare else 0.15,
             alpha=0.95 if rare else 0.6, rasterized=True,
             label=f"{short(value, 28)} (n={rows.sum():,})",
         )  # fmt: skip
@@ -242,7 +247,7 @@ def _points(
 def _interval(axes: Axes, figure: Sequence[float], place: float) -> None:
     value, low, high = figure
     axes.plot([low, high], [place, place], color="black", linewidth=1.4)
-    axes.plot([value], [place], "o", color=LOOKS[0].colour, markeredgecolor="black", markersize=7)
+    axes.plot([value], [place], "o", color=LOOKS[0].color, markeredgecolor="black", markersize=7)
 
 
 def example_rows(

@@ -23,12 +23,12 @@ def sentences(data: Data, facts: Mapping[str, Any]) -> list[str]:
         str(facts["summary"]),
         _imbalance(data, rare),
         _test(data, rare),
-        _sources(data, rare, facts.get("neighbours_raw")),
+        _sources(data, rare, facts.get("neighbors_raw")),
         _copies(data, str(facts["leak"])),
         _groups(data, facts["group_sizes"]),
         _single_feature(facts["feature_summary"], rare),
         _flags(facts["flags"], rare),
-        _preparation(facts.get("normalisation")),
+        _preparation(facts.get("normalization")),
     ]
 
 
@@ -109,7 +109,7 @@ def _films(table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
     return {series: np.array(sorted(numbers)) for series, numbers in found.items()}
 
 
-def _sources(data: Data, rare: str, neighbours: pd.DataFrame | None) -> str:
+def _sources(data: Data, rare: str, neighbors: pd.DataFrame | None) -> str:
     adult = SOURCES["adult"]
     frame = pd.DataFrame({"class": data.classes, "source": data.sources})
     sick, normal = frame[frame["class"] == rare], frame[frame["class"] == "Normal"]
@@ -118,10 +118,10 @@ def _sources(data: Data, rare: str, neighbours: pd.DataFrame | None) -> str:
         f"publications, but {(normal['source'] == adult).sum():,} of {len(normal):,} Normal ones: "
         "a classifier may learn the source and not the disease"
     )
-    if neighbours is not None:
-        line = neighbours[(neighbours["fact"] == "source") & (neighbours["value"] == adult)]
+    if neighbors is not None:
+        line = neighbors[(neighbors["fact"] == "source") & (neighbors["value"] == adult)]
         if len(line):
-            share, chance = line.iloc[0][["neighbours alike (%)", "by chance (%)"]]
+            share, chance = line.iloc[0][["neighbors alike (%)", "by chance (%)"]]
             text += (
                 f"; among the 10 most similar raw pictures of an adult's film {share:.0f} % are "
                 f"adults' ({chance:.1f} % by chance)"
@@ -196,8 +196,8 @@ def _flags(table: pd.DataFrame, rare: str) -> str:
 
 def _preparation(lines: pd.DataFrame | None) -> str:
     if lines is None:
-        return "There are too few images to measure what a normalisation does to a classifier."
-    named = lines.set_index("normalisation")
+        return "There are too few images to measure what a normalization does to a classifier."
+    named = lines.set_index("normalization")
     raw, best = named.loc["raw"], named.loc[named["validation AUROC"].idxmax()]
     overlap = best["95 % low"] <= raw["95 % high"]
     verdict = (
@@ -212,11 +212,11 @@ def _preparation(lines: pd.DataFrame | None) -> str:
         alone += f" and {named.loc[flat, f'AUROC of {told}']:.2f} after {flat}"
     if best.name == "raw":
         return (
-            f"Of {len(lines)} normalisations none gave a small classifier a higher validation "
+            f"Of {len(lines)} normalizations none gave a small classifier a higher validation "
             f"AUROC than raw pixels, {_shown(raw)}; {alone}."
         )
     return (
-        f"Of {len(lines)} normalisations {best.name} gave a small classifier the highest "
+        f"Of {len(lines)} normalizations {best.name} gave a small classifier the highest "
         f"validation AUROC, {_shown(best)}, against {_shown(raw)} raw ({verdict}); {alone}."
     )
 

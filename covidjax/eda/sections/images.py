@@ -8,7 +8,7 @@ from covidjax.eda import flags, outliers, pixels
 from covidjax.eda.charts import features as charts_features
 from covidjax.eda.charts import images as charts_images
 from covidjax.eda.data import Data, Facts
-from covidjax.eda.measure import COLOUR_FEATURES, FEATURES
+from covidjax.eda.measure import COLOR_FEATURES, FEATURES
 from covidjax.eda.stream import Streamed
 from covidjax.report.markdown import Figure
 from covidjax.report.page import Section, Table
@@ -40,7 +40,7 @@ def features(data: Data, streamed: Streamed, size: int) -> tuple[Section, Facts]
         "Intensity, contrast, entropy and sharpness",
         (
             f"Measured on copies of {size} x {size} px (squashed), so that films of different "
-            f"sizes compare; {len(FEATURES) + len(COLOUR_FEATURES)} features of the pixels and "
+            f"sizes compare; {len(FEATURES) + len(COLOR_FEATURES)} features of the pixels and "
             "four facts of the file. All images take part, TEST too: this describes, and chooses "
             "nothing.",
         ),

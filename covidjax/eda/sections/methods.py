@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidjax.data.table import task_labels
-from covidjax.eda import embedding, normalisation, pixels, scaling
+from covidjax.eda import embedding, normalization, pixels, scaling
 from covidjax.eda.charts import methods as charts_methods
 from covidjax.eda.data import Data, Facts
 from covidjax.eda.stream import Streamed
@@ -27,38 +27,38 @@ def preparation(
     rows = charts_methods.example_rows(table, data.codes, streamed.features)
     extremes = _extreme_rows(data)
     blocks: list[Figure | Table] = [
-        charts_methods.normalised_pictures(path, rows, data.classes, album)
+        charts_methods.normalized_pictures(path, rows, data.classes, album)
     ]
     labels = task_labels(table, "pneumonia")
-    parts = normalisation.validation_split(table, labels, data.seed)
+    parts = normalization.validation_split(table, labels, data.seed)
     fitted, scored, how = parts
     counts = [np.bincount(labels[part], minlength=2).min() for part in (fitted, scored)]
     said, facts = "", {}
-    if min(counts) < normalisation.FEWEST:
+    if min(counts) < normalization.FEWEST:
         said = (
-            f"Too few images of one class in TRAIN ({min(counts)}, {normalisation.FEWEST} are "
+            f"Too few images of one class in TRAIN ({min(counts)}, {normalization.FEWEST} are "
             "needed) for a small classifier, so the effect on one is not measured here."
         )
     else:
-        lines, histograms = normalisation.effects(
+        lines, histograms = normalization.effects(
             images, table, labels, (fitted, scored), seed=data.seed,
             tell=data.tell,
         )  # fmt: skip
         n = [int((labels[np.concatenate([fitted, scored])] == k).sum()) for k in (0, 1)]
         blocks += [
-            charts_methods.normalised_histograms(histograms, n, album),
-            charts_methods.normalisation_effects(lines, album),
-            data.write("normalisation", lines, "What each normalisation leaves of the classes' "
+            charts_methods.normalized_histograms(histograms, n, album),
+            charts_methods.normalization_effects(lines, album),
+            data.write("normalization", lines, "What each normalization leaves of the classes' "
                        "differences within TRAIN, and a small classifier's validation AUROC."),
         ]  # fmt: skip
-        facts["normalisation"] = lines
+        facts["normalization"] = lines
         said = (
             f"The small classifier (logistic regression) is fitted on {len(fitted):,} images of "
             f"TRAIN and scored on {len(scored):,} others, parted by {how}, groups whole. TEST "
             "takes no part."
         )
     blocks.append(charts_methods.scaled_pictures(path, table, extremes, album))
-    if min(counts) >= normalisation.FEWEST:
+    if min(counts) >= normalization.FEWEST:
         data.tell("scaling: decoding")
         lines = scaling.effects(
             path, table, labels, (fitted, scored), most=most, seed=data.seed,
@@ -70,7 +70,7 @@ def preparation(
                        "TRAIN."),
         ]  # fmt: skip
         facts["scaling"] = lines
-    section = Section("preparation", "Normalisation and scaling", (said,), tuple(blocks))
+    section = Section("preparation", "Normalization and scaling", (said,), tuple(blocks))
     return section, facts
 
 
@@ -112,8 +112,8 @@ def maps(
             features, table["group"].to_numpy(str), {"class": classes, "source": sources}
         )
         caption = f"Of the 10 nearest images of other groups, in {what}: the share that is alike."
-        blocks.append(data.write(f"neighbours_{key}", alike, caption))
-        facts[f"neighbours_{key}"] = alike
+        blocks.append(data.write(f"neighbors_{key}", alike, caption))
+        facts[f"neighbors_{key}"] = alike
     trained = (
         " The run's network has been trained on most of these images, so its islands are partly "
         "what it was told."
@@ -125,7 +125,7 @@ def maps(
         "Map of the images",
         (
             f"{len(rows):,} of {len(data.table):,} images, each a point; near points are similar "
-            f"pictures. Distances between islands of a neighbour map mean little.{trained}",
+            f"pictures. Distances between islands of a neighbor map mean little.{trained}",
             *((note,) if note else ()),
         ),
         tuple(blocks),
@@ -143,24 +143,24 @@ def _maps_of(
     sources: Sequence[str],
     method: str,
 ) -> list[Figure]:
-    table = data.table.iloc[rows]
+    table, colored = data.table.iloc[rows], {"class": classes, "source": sources}
     data.tell(f"map: PCA of {what}")
     points, shares = embedding.plane(features)
     axis = [f"component {k + 1} ({100 * share:.0f} % of the variance)"
             for k, share in enumerate(shares)]  # fmt: skip
     made = [
         charts_methods.embedding(
-            points, table, classes, sources, name=f"pca_{key}", title=f"PCA of {what}", axis=axis,
+            points, table, colored, name=f"pca_{key}", title=f"PCA of {what}", axis=axis,
             note=f"The two leading principal components of {what}.", album=data.album,
         )
     ]  # fmt: skip
     if method != "none" and len(features) > 10:
         name = {"umap": "UMAP", "tsne": "t-SNE"}[method]
         data.tell(f"map: {name} of {what}")
-        points = embedding.neighbour_map(features, method, data.seed)
+        points = embedding.neighbor_map(features, method, data.seed)
         made.append(
             charts_methods.embedding(
-                points, table, classes, sources, name=f"{method}_{key}",
+                points, table, colored, name=f"{method}_{key}",
                 title=f"{name} of {what}", axis=[f"{name} 1 (no unit)", f"{name} 2 (no unit)"],
                 note=f"{name} of {what}.", album=data.album,
             )

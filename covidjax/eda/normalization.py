@@ -106,7 +106,7 @@ def effects(
     y = labels[rows]
     lines, histograms, probabilities = [], {}, {}
     for name, method in METHODS.items():
-        tell(f"normalisation: {name}")
+        tell(f"normalization: {name}")
         small, facts, counts = _apply(method, images, rows, y)
         histograms[name] = counts
         model = linear_model().fit(small[inside], y[inside])
@@ -114,7 +114,7 @@ def effects(
         brightness, contrast = facts[inside].T
         lines.append(
             {
-                "normalisation": name,
+                "normalization": name,
                 "mean gray": float(brightness.mean()),
                 "SD of means": float(brightness.std()),
                 "SD of contrasts": float(contrast.std()),
@@ -126,7 +126,7 @@ def effects(
     groups = table["group"].to_numpy()[scored]
     found = auroc_estimates(labels[scored], probabilities, groups)
     for line in lines:
-        figure = found[str(line["normalisation"])].row(len(scored))
+        figure = found[str(line["normalization"])].row(len(scored))
         line |= interval_columns(figure)
     return pd.DataFrame(lines), histograms
 
