@@ -1,7 +1,7 @@
 """What is taken away from a radiograph, and given back by a Deep Image Prior.
 
 - denoise: noise of `covidjax.data.noise` is added.
-- inpaint: places are unknown; letters as they are burnt into radiographs, drawn at random places
+- inpaint: places are unknown; letters as they are burned into radiographs, drawn at random places
   (`letters`), or the image's own where it is white as a letter (`white`), for which no clean
   picture is known beneath.
 - super: it is made smaller by a factor of 2 or 4 (Lanczos, antialiased).

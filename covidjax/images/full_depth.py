@@ -22,7 +22,7 @@ from covidjax.locking import temporary
 from tfds_coronahack import decoding
 
 MIN_SIDE = 16  # pixels
-# Of a DICOM file's values, which are 0 and 1: without the few dead or burnt-in pixels at the ends.
+# Of a DICOM file's values, which are 0 and 1: without the few dead or burned-in pixels at the ends.
 PERCENTILES = (0.05, 99.95)
 # Formats that hold 8 and 16 bits without loss; pictures of others are written as PNG.
 LOSSLESS = (".png", ".tif", ".tiff")

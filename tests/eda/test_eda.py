@@ -1,4 +1,4 @@
-"""The look at a spoilt archive, once: every planted error is found, every file is there."""
+"""The look at a spoiled archive, once: every planted error is found, every file is there."""
 
 import csv
 import io

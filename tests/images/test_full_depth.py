@@ -100,12 +100,12 @@ def test_monochrome1_and_falling_rescale_are_shown_air_black(tmp_path):
 def test_padding_and_values_beyond_the_percentiles_stay(tmp_path):
     values = (RAMP * 10 + 100).astype(np.uint16)
     values[:, :10] = 4000
-    values[20, 50] = 3500  # one burnt-in pixel
+    values[20, 50] = 3500  # one burned-in pixel
     dataset = made(values, 12, PixelPaddingValue=4000)
     (tmp_path / "read.dcm").write_bytes(encoded(dataset))
     read, out = there_and_back(tmp_path / "read.dcm")
     np.testing.assert_allclose(read.gray[:, :10], 0)
-    assert read.gray[:, -1].min() > 0.99  # the burnt-in pixel has not pressed all else down
+    assert read.gray[:, -1].min() > 0.99  # the burned-in pixel has not pressed all else down
     np.testing.assert_array_equal(pydicom.dcmread(out).pixel_array, values)
 
 

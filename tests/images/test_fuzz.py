@@ -1,4 +1,4 @@
-"""Spoilt files: a line each, no traceback, no hang, bounded memory.
+"""Spoiled files: a line each, no traceback, no hang, bounded memory.
 
 Mutations with a fixed seed of files of every kind that is read: bytes changed, cut, repeated,
 swapped between files, and the elements of DICOM headers set to values that nobody should write.
@@ -117,7 +117,7 @@ def seeds() -> dict[str, list[bytes]]:
     }
 
 
-def spoilt(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
+def spoiled(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
     """One to eight changes of one kind."""
     changed = bytearray(data)
     kind = rng.integers(6)
@@ -178,7 +178,7 @@ def cases(suffix: str, count: int) -> Iterator[bytes]:
         if suffix == ".dcm" and rng.random() < 0.5:
             data = odd_header(data, rng)
         if suffix != ".dcm" or rng.random() < 0.5:
-            data = spoilt(data, everything, rng)
+            data = spoiled(data, everything, rng)
         if suffix == ".png" and rng.random() < 0.7:
             data = with_checksums(data)
         yield data
@@ -190,7 +190,7 @@ def peak_bytes() -> int:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".dcm", ".png", ".jpg", ".tif"])
-def test_a_spoilt_file_is_read_or_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
+def test_a_spoiled_file_is_read_or_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
     readers: tuple[Callable[[Path], Any], ...] = (reading.read_image, full_depth.read_radiograph)
     outcomes = {"read": 0, "refused": 0}
     for number, data in enumerate(cases(suffix, FILES // 4)):
@@ -212,7 +212,7 @@ def test_a_spoilt_file_is_read_or_refused_in_one_line(tmp_path: Path, suffix: st
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_spoilt_archive_is_built_or_refused_in_one_message(tmp_path: Path) -> None:
+def test_a_spoiled_archive_is_built_or_refused_in_one_message(tmp_path: Path) -> None:
     whole = write_archive(tmp_path / "whole.zip", images=12, seed=0, size=64)
     variants = []
     for compression in (
@@ -233,9 +233,9 @@ def test_a_spoilt_archive_is_built_or_refused_in_one_message(tmp_path: Path) -> 
         data = variants[number % 4]
         if number % 2:  # the directory, at the end, is where it hurts
             cut = len(data) * 3 // 4
-            path.write_bytes(data[:cut] + spoilt(data[cut:], variants, rng))
+            path.write_bytes(data[:cut] + spoiled(data[cut:], variants, rng))
         else:
-            path.write_bytes(spoilt(data, variants, rng))
+            path.write_bytes(spoiled(data, variants, rng))
         began = time.monotonic()
         try:
             with open_archive(path) as archive:
